@@ -1,0 +1,163 @@
+"""Write a phantom data set: images, labels and the data list."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_levelset.data.phantoms.case import PhantomCase, PhantomTask
+from monai_levelset.data.phantoms.files import encode, json_bytes, write_atomically
+from monai_levelset.data.phantoms.tasks import TASKS, get_task
+
+MARKER = "phantom.json"
+SECTIONS = ("training", "validation", "test")
+
+
+def draw_cases(task: str, patient: int, seed: int) -> list[PhantomCase]:
+    """Draw all pictures of one patient, without writing anything.
+
+    Args:
+        task: name of the task.
+        patient: number of the patient, from 0.
+        seed: seed of the data set, at least 0.
+
+    Returns:
+        The patient's cases; the same for equal arguments, whatever else is drawn.
+
+    Raises:
+        ValueError: if the task is unknown.
+
+    Example:
+        >>> case = draw_cases("lv", 0, seed=0)[0]
+        >>> case.image.shape[:2], case.image.dtype.name
+        ((160, 160), 'int16')
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(task.encode()), patient])
+    return get_task(task).draw_patient(rng)
+
+
+def generate_phantoms(
+    task: str,
+    out_dir: str | Path,
+    *,
+    cases: int = 12,
+    seed: int = 0,
+    validation_fraction: float = 0.2,
+    test_fraction: float = 0.2,
+) -> Path:
+    """Generate a phantom data set in ``out_dir``.
+
+    Writes ``images/`` and ``labels/`` with equal file names, ``datalist.json`` (sections ``training``, ``validation``
+    and ``test``, split by patient) and ``phantom.json`` (how it was made). The files are byte-identical for equal
+    arguments, and case ``i`` does not depend on ``cases``. May be run again over its own output, also with other
+    arguments; files it had written before and that no longer belong are removed.
+
+    Args:
+        task: ``liver``, ``lv``, ``prostate``, ``lits``, ``brats``, ``fundus`` or ``natural``.
+        out_dir: folder; created if missing, otherwise empty or an earlier output.
+        cases: number of images, at least 1.
+        seed: seed of pictures and split, at least 0.
+        validation_fraction: share of the patients for validation; at least one if there are two patients or more.
+        test_fraction: share of the patients for testing; at least one if there are three patients or more.
+
+    Returns:
+        Path of ``datalist.json``.
+
+    Raises:
+        ValueError: for an unknown task, ``cases`` below 1, a negative seed or fractions that leave no training.
+        FileExistsError: if ``out_dir`` is a file, or holds files that are not an earlier output.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = generate_phantoms("lv", folder, cases=1)
+        ...     sorted(p.name for p in path.parent.iterdir())
+        ['datalist.json', 'images', 'labels', 'phantom.json']
+    """
+    what = get_task(task)
+    check_arguments(cases, seed, validation_fraction, test_fraction)
+    out = claim_folder(Path(out_dir), {"task": task, "cases": cases, "seed": seed})
+    items = write_cases(what, out, cases, seed)
+    for stale in (p for sub in ("images", "labels") for p in own_files(out / sub)):
+        if f"images/{stale.name}" not in {item["image"] for item in items}:
+            stale.unlink()
+    sections = split_by_patient(items, seed, validation_fraction, test_fraction)
+    head = {"name": f"{task} phantoms", "description": what.description}
+    content = {**head, "modality": what.modality, "labels": dict(what.labels), **sections}
+    write_atomically(out / "datalist.json", json_bytes(content))
+    return out / "datalist.json"
+
+
+def check_arguments(cases: int, seed: int, validation_fraction: float, test_fraction: float) -> None:
+    """Reject numbers that make no data set."""
+    if cases < 1:
+        raise ValueError(f"cases must be at least 1, got {cases}")
+    if seed < 0:
+        raise ValueError(f"seed must be at least 0, got {seed}")
+    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
+        raise ValueError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be 0 or more "
+            "and leave room for training (sum below 1)"
+        )
+
+
+def claim_folder(out: Path, how: dict[str, Any]) -> Path:
+    """Make the folder ours: it must be missing, empty, or hold our marker."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file: give a folder for the phantoms")
+    if out.is_dir() and any(out.iterdir()) and not is_own(out):
+        raise FileExistsError(
+            f"{out} is not empty and holds no {MARKER} of an earlier run: choose an empty folder, or remove its files"
+        )
+    for sub in ("images", "labels"):
+        (out / sub).mkdir(parents=True, exist_ok=True)
+    write_atomically(out / MARKER, json_bytes({"generator": "monai-levelset phantom", **how}))
+    return out
+
+
+def is_own(out: Path) -> bool:
+    """Whether an earlier run wrote its marker here."""
+    try:
+        content = json.loads((out / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("generator") == "monai-levelset phantom"
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Files that carry the generator's names."""
+    name = re.compile(rf"({'|'.join(TASKS)})_\d{{3,}}(_\d)?\.(nii\.gz|png)")
+    return [p for p in sorted(folder.iterdir()) if name.fullmatch(p.name)]
+
+
+def write_cases(task: PhantomTask, out: Path, cases: int, seed: int) -> list[dict[str, str]]:
+    """Draw and write patient after patient until there are ``cases`` images; returns the items of the data list."""
+    items: list[dict[str, str]] = []
+    while len(items) < cases:
+        patient = f"{task.name}_{len(items) // task.images_per_patient:03d}"
+        drawn = draw_cases(task.name, len(items) // task.images_per_patient, seed)[: cases - len(items)]
+        for view, case in enumerate(drawn):
+            name = patient if task.images_per_patient == 1 else f"{patient}_{view}"
+            files = {"image": f"images/{name}{task.suffix}", "label": f"labels/{name}{task.suffix}"}
+            write_atomically(out / files["image"], encode(case.image, case.affine))
+            write_atomically(out / files["label"], encode(case.label, case.affine))
+            items.append({**files, "id": name, "patient": patient})
+    return items
+
+
+def split_by_patient(
+    items: list[dict[str, str]], seed: int, validation_fraction: float, test_fraction: float
+) -> dict[str, list[dict[str, str]]]:
+    """Shuffle the patients by seed and deal them out; no patient is in two sections, and training is never empty."""
+    patients = sorted({item["patient"] for item in items})
+    n = len(patients)
+    test = max(round(n * test_fraction), 1) if test_fraction and n > 2 else 0
+    validation = max(round(n * validation_fraction), 1) if validation_fraction and n > 1 else 0
+    order = [patients[i] for i in np.random.default_rng([seed, n]).permutation(n)]
+    chosen = dict(zip(SECTIONS, (order[test + validation :], order[test : test + validation], order[:test]), strict=True))
+    return {name: [item for item in items if item["patient"] in chosen[name]] for name in SECTIONS}
