@@ -58,5 +58,6 @@ $(VENV)/bin/python:
 $(VENV)/.installed-%: | $(VENV)/bin/python
 	@$(RUN)/python -m pip --version >/dev/null 2>&1 || { \
 		echo "error: $(VENV) holds no pip; remove it with 'make clean' and run again" >&2; exit 1; }
+	@echo "Installing into $(VENV) (minutes the first time, nothing to do later) ..."
 	$(RUN)/python -m pip install -q -e '.[$(firstword $(subst -, ,$*))]' -c constraints.txt $(PIP_ARGS)
 	@touch $@
