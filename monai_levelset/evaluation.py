@@ -1,0 +1,277 @@
+"""Evaluate a folder of predictions, or a bundle on a folder of images, and write the report."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_levelset.metrics.overlap import Labels
+from monai_levelset.metrics.summary import Case, evaluate_arrays
+from monai_levelset.metrics.volume import Volume, check_same_grid, load_label, load_volume
+from monai_levelset.report.atomic import write_json, write_text
+from monai_levelset.report.drawing import Panel, save_figure
+from monai_levelset.report.html import html_report
+from monai_levelset.report.overlay import choose_cases, middle_panel, overlay_figure
+from monai_levelset.report.table import cases_csv, text_table
+
+IMAGE_SUFFIXES = (
+    ".nii.gz",
+    ".nii",
+    ".nrrd",
+    ".mha",
+    ".mhd",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".tif",
+    ".tiff",
+)
+
+
+def evaluate(
+    predictions: str | Path | None = None,
+    labels: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    images: str | Path | None = None,
+    bundle: str | Path | None = None,
+    classes: Labels = None,
+    spacing: Sequence[float] | None = None,
+    postfix: str = "",
+) -> dict[str, Any]:
+    """Score predictions against labels; write summary.json, cases.csv, overlays.png and report.html.
+
+    Files belong together if their names without ending are equal; ``x.png`` may be the prediction for
+    ``x.nii.gz``. A label without prediction is missed and gets the worst score. A prediction without label is
+    reported and not scored. Give either ``predictions``, or ``bundle`` and ``images``.
+
+    Args:
+        predictions: folder of predicted label maps.
+        labels: folder of the true label maps.
+        out: folder for the results; predictions of a bundle go to ``out/predictions``.
+        images: folder of the images, drawn under the contours.
+        bundle: name of a bundle of this collection, or the folder of any bundle, to make the predictions
+            with.
+        classes: the structures to score, for instance ``{"disc": [1, 2], "cup": 2}``; default: everything not
+            0.
+        spacing: voxel size in mm, for files that carry none, such as PNG.
+        postfix: to cut off the names of predictions, for instance ``_trans``.
+
+    Returns:
+        The content of ``summary.json``: ``mean``, ``sd``, ``cases``, ``n``, ``missed``, ``extra``,
+        ``command``, ``versions``.
+
+    Raises:
+        FileNotFoundError: if a folder is missing or empty, or no name is in both.
+        ValueError: if files do not lie on one grid, are not label maps or share a name.
+    """
+    command = _command(locals())
+    if labels is None or out is None or (predictions is None) == (bundle is None):
+        raise ValueError("give --labels, --out and either --predictions or --bundle with --images")
+    truths = find_files(labels)
+    pictures = {} if images is None else find_files(images)
+    if bundle is not None:
+        if images is None:
+            raise ValueError("--bundle needs --images, the folder to make predictions for")
+        predictions = Path(out) / "predictions"
+        predict_folder(find_bundle(bundle), images, predictions)
+    assert predictions is not None
+    found = find_files(predictions, postfix=postfix)
+    extra = _check_names(found, truths, Path(predictions), Path(labels))
+    pairs = {name: (found.get(name), truths[name]) for name in truths}
+    summary = evaluate_arrays(_cases(pairs, spacing), labels=classes)
+    summary |= {"extra": extra, "command": command, "versions": versions()}
+    _write(Path(out), summary, _panels(pairs, pictures, summary))
+    _print(Path(out), summary)
+    return summary
+
+
+def find_files(folder: str | Path, *, postfix: str = "") -> dict[str, Path]:
+    """All image files of a folder and its subfolders, by name without ending.
+
+    Args:
+        folder: the folder.
+        postfix: cut off the end of names that have it.
+
+    Returns:
+        Name -> file, sorted by name.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist or holds no image file.
+        ValueError: if two files have the same name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        ending = next((s for s in IMAGE_SUFFIXES if path.name.lower().endswith(s)), None)
+        if ending is None or path.name.startswith(".") or not path.is_file():
+            continue
+        name = path.name[: -len(ending)].removesuffix(postfix)
+        if name in files:
+            raise ValueError(f"{files[name]} and {path} have the same name {name!r}; keep one of them")
+        files[name] = path
+    if not files:
+        raise FileNotFoundError(f"{folder}: holds no image file ({', '.join(IMAGE_SUFFIXES)})")
+    return dict(sorted(files.items()))
+
+
+def _check_names(
+    found: Mapping[str, Path], truths: Mapping[str, Path], predictions: Path, labels: Path
+) -> list[str]:
+    if not found.keys() & truths.keys():
+        names = f"for instance {next(iter(found))!r} and {next(iter(truths))!r}"
+        raise FileNotFoundError(
+            f"{predictions} and {labels} have no file name in common, {names}; see --postfix"
+        )
+    extra = sorted(found.keys() - truths.keys())
+    if extra:
+        print(f"warning: {len(extra)} predictions have no label: {', '.join(extra)}", file=sys.stderr)
+    absent = sorted(truths.keys() - found.keys())
+    if absent:
+        print(
+            f"warning: {len(absent)} labels have no prediction and are missed: {', '.join(absent)}",
+            file=sys.stderr,
+        )
+    return extra
+
+
+def _load_pair(prediction: Path | None, label: Path) -> tuple[Volume | None, Volume]:
+    truth = load_label(label)
+    if prediction is None:
+        return None, truth
+    predicted = load_label(prediction)
+    check_same_grid(predicted, truth)
+    return predicted, truth
+
+
+def _cases(pairs: Mapping[str, tuple[Path | None, Path]], spacing: Sequence[float] | None) -> Iterator[Case]:
+    for name, (prediction, label) in pairs.items():
+        predicted, truth = _load_pair(prediction, label)
+        size = truth.spacing if truth.affine is not None or spacing is None else spacing
+        yield Case(name, None if predicted is None else predicted.array, truth.array, size)
+
+
+def _panels(
+    pairs: Mapping[str, tuple[Path | None, Path]], pictures: Mapping[str, Path], summary: Mapping[str, Any]
+) -> dict[str, list[Panel]]:
+    scores = {case["id"]: case["dice"] for case in summary["cases"]}
+    groups = {group: names[:12] for group, names in choose_cases(scores).items()}
+    return {
+        g: [_panel(n, pairs[n], pictures.get(n), scores[n]) for n in names] for g, names in groups.items()
+    }
+
+
+def _panel(name: str, pair: tuple[Path | None, Path], picture: Path | None, dice: float) -> Panel:
+    predicted, truth = _load_pair(*pair)
+    image = None if picture is None else load_volume(picture)
+    if image is not None:
+        check_same_grid(image, truth)
+    prediction = np.zeros_like(truth.array) if predicted is None else predicted.array
+    note = f"{dice:.3f}" + (" missed" if not prediction.any() and truth.array.any() else "")
+    array = None if image is None else image.array
+    masks = truth.array, prediction
+    return middle_panel(array, *masks, spacing=truth.spacing, affine=truth.affine, title=name, note=note)
+
+
+def _write(out: Path, summary: Mapping[str, Any], panels: Mapping[str, Sequence[Panel]]) -> None:
+    picture = save_figure(overlay_figure(panels), out / "overlays.png")
+    write_text(out / "cases.csv", cases_csv(summary["cases"]))
+    write_text(out / "report.html", html_report(summary, picture=picture))
+    write_json(out / "summary.json", summary)
+
+
+def _print(out: Path, summary: Mapping[str, Any]) -> None:
+    print(text_table(summary))
+    for name in ("overlays.png", "report.html", "cases.csv", "summary.json"):
+        print(out / name)
+
+
+def _command(arguments: Mapping[str, Any]) -> str:
+    given = [(key, value) for key, value in arguments.items() if value not in (None, "")]
+    return shlex.join(["monai-levelset", "evaluate", *(str(x) for key, v in given for x in (f"--{key}", v))])
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that make the numbers.
+
+    Returns:
+        Name -> version; a package run from its source folder counts as ``"source"``.
+    """
+    found = {"python": platform.python_version()}
+    for name in ("monai-levelset", "monai", "torch", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "source"
+    return found
+
+
+def find_bundle(bundle: str | Path) -> Path:
+    """The folder of a bundle.
+
+    Args:
+        bundle: its folder, or its name in ``bundles/`` of the working directory or of this package's
+            checkout.
+
+    Returns:
+        A folder that holds ``configs/inference.json``.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    shelves = [Path("bundles"), Path(__file__).resolve().parents[1] / "bundles"]
+    for root in [Path(bundle), *(shelf / bundle for shelf in shelves)]:
+        if (root / "configs" / "inference.json").is_file():
+            return root
+    known = sorted({p.parents[1].name for shelf in shelves for p in shelf.glob("*/configs/inference.json")})
+    raise FileNotFoundError(
+        f"{bundle}: no bundle with configs/inference.json; known names: {', '.join(known) or 'none'}"
+    )
+
+
+def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path) -> dict[str, Path]:
+    """Run a bundle's inference on every image of a folder.
+
+    The bundle's ``configs/inference.json`` is run with ``dataset_dir``, ``output_dir`` and ``datalist`` (a
+    list of file paths) replaced. Its expressions are executed: run only bundles you trust.
+
+    Args:
+        bundle_root: the bundle's folder.
+        images: folder of images.
+        out: folder for the predictions.
+
+    Returns:
+        The files written, by name without ending.
+
+    Raises:
+        FileNotFoundError: if there are no images, or the bundle wrote nothing.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    root = Path(bundle_root).resolve()
+    files = [str(path.resolve()) for path in find_files(images).values()]
+    Path(out).mkdir(parents=True, exist_ok=True)
+    workflow = ConfigWorkflow(
+        config_file=str(root / "configs" / "inference.json"),
+        meta_file=str(root / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(root),
+        dataset_dir=str(Path(images).resolve()),
+        output_dir=str(Path(out).resolve()),
+        datalist=files,
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return find_files(out)

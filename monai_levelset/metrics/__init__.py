@@ -1,0 +1,9 @@
+"""Segmentation metrics in which a miss can never help a score."""
+
+from __future__ import annotations
+
+from monai_levelset.metrics.overlap import case_metrics
+from monai_levelset.metrics.summary import Case, evaluate_arrays, summarize
+from monai_levelset.metrics.volume import Volume, check_same_grid, load_volume
+
+__all__ = ["Case", "Volume", "case_metrics", "check_same_grid", "evaluate_arrays", "load_volume", "summarize"]
