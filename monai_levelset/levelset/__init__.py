@@ -1,0 +1,59 @@
+"""Level-set mathematics in plain PyTorch: batched, 2D and 3D, differentiable, spacing aware.
+
+Conventions: phi > 0 inside; tensors `(B, C, *spatial)`, one level set per item (C = 1); spacing in mm, one
+value per spatial axis in tensor order.
+"""
+
+from __future__ import annotations
+
+from .distance import reinitialize, signed_distance
+from .evolve import EvolutionDivergedError, EvolutionResult, ResultCode, evolve
+from .forces import CurvatureForce, DistanceRegularization, Force, RegionForce, ShapePriorForce, StatefulForce
+from .geometry import (
+    curvature,
+    curvature_times_gradient,
+    edge_indicator,
+    gradient,
+    gradient_magnitude,
+    laplacian,
+)
+from .heaviside import HeavisideKind, dirac, dirac_derivative, heaviside
+from .shape_prior import (
+    PoseGradient,
+    Similarity,
+    canonical_prior,
+    moments_pose,
+    pose_gradient,
+    rotation_matrix,
+)
+
+__all__ = [
+    "CurvatureForce",
+    "DistanceRegularization",
+    "EvolutionDivergedError",
+    "EvolutionResult",
+    "Force",
+    "HeavisideKind",
+    "PoseGradient",
+    "RegionForce",
+    "ResultCode",
+    "ShapePriorForce",
+    "Similarity",
+    "StatefulForce",
+    "canonical_prior",
+    "curvature",
+    "curvature_times_gradient",
+    "dirac",
+    "dirac_derivative",
+    "edge_indicator",
+    "evolve",
+    "gradient",
+    "gradient_magnitude",
+    "heaviside",
+    "laplacian",
+    "moments_pose",
+    "pose_gradient",
+    "reinitialize",
+    "rotation_matrix",
+    "signed_distance",
+]

@@ -1,0 +1,251 @@
+"""The solver: moves a batch of level sets under a list of forces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .distance import reinitialize
+from .forces import Force, StatefulForce
+from .geometry import check_spacing, spatial_dims
+
+_REINITIALIZE_STEPS = 8
+
+
+class ResultCode(IntEnum):
+    """How the evolution of one item ended; `message` says what to do about it.
+
+    Example:
+        >>> ResultCode(2).name
+        'DIVERGED'
+        >>> ResultCode.DIVERGED.message.split(":")[0]
+        'The level set grew without bound or became non-finite'
+    """
+
+    CONVERGED = 0
+    STEP_LIMIT = 1
+    DIVERGED = 2
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do next."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    ResultCode.CONVERGED: "The energy changed by less than `tolerance`: the contour has settled.",
+    ResultCode.STEP_LIMIT: (
+        "The step limit was reached before the energy settled. If the contour is still moving, increase "
+        "`steps` or `dt`, or raise `tolerance` (0 never stops early)."
+    ),
+    ResultCode.DIVERGED: (
+        "The level set grew without bound or became non-finite: its phi is the last good state, not a "
+        "result. Decrease `dt` or the forces' weights, or check the inputs for NaN."
+    ),
+}
+
+
+class EvolutionDivergedError(RuntimeError):
+    """Raised when a mask is asked of an evolution that diverged."""
+
+
+@dataclass(frozen=True)
+class EvolutionResult:
+    """What `evolve` returns.
+
+    Attributes:
+        phi: final level sets `(B, 1, *spatial)`; of diverged items the last good state.
+        code: `ResultCode` of each item, `(B,)` int64.
+        energies: total energy per check, `(B, K)`, first before the first step; K = 0 if not recorded.
+        steps: number of steps each item took, `(B,)` int64.
+        states: the last state of each force, `None` for forces without.
+    """
+
+    phi: Tensor
+    code: Tensor
+    energies: Tensor
+    steps: Tensor
+    states: tuple[Any, ...]
+
+    @property
+    def diverged(self) -> Tensor:
+        """Which items diverged, `(B,)` bool."""
+        return self.code == ResultCode.DIVERGED
+
+    @property
+    def messages(self) -> list[str]:
+        """The message of every item's code."""
+        return [ResultCode(code).message for code in self.code.tolist()]
+
+    def mask(self) -> Tensor:
+        """The inside, phi > 0, `(B, 1, *spatial)` bool.
+
+        Returns:
+            The masks.
+
+        Raises:
+            EvolutionDivergedError: an item diverged; the message names it.
+        """
+        bad = self.diverged.nonzero().flatten().tolist()
+        if bad:
+            raise EvolutionDivergedError(f"Items {bad} diverged. {ResultCode.DIVERGED.message}")
+        return self.phi > 0
+
+
+def evolve(
+    phi: Tensor,
+    forces: Sequence[Force | StatefulForce],
+    *,
+    steps: int = 50,
+    dt: float = 0.5,
+    spacing: Sequence[float] | None = None,
+    reinitialize_every: int = 5,
+    tolerance: float = 0.0,
+    check_every: int = 10,
+    record_energy: bool = True,
+) -> EvolutionResult:
+    """Move level sets under forces: phi <- phi + dt (v_1 + v_2 + ...), explicit Euler.
+
+    Items of a batch do not influence each other: one that has converged or diverged is frozen while the
+    others go on. The same input gives the same output bit for bit; inputs are never changed; there is no
+    hidden state. Differentiable through all steps, with respect to `phi` and to tensors inside the forces.
+
+    Main arguments:
+
+    Args:
+        phi: initial level sets `(B, 1, *spatial)`, 2D or 3D, positive inside, best signed distances.
+        forces: each either `Force` (phi -> velocity) or `StatefulForce` (with a state such as a pose).
+        steps: number of steps at most.
+        dt: step size. Explicit steps need dt mu < h^2/(2 D) for diffusive forces of weight mu.
+        spacing: mm per voxel, used to re-initialise and to judge divergence; forces have their own.
+        reinitialize_every: make phi a signed distance near the contour again after every so many steps; 0 for
+            never. Forces with the compact delta (`kind="sine"`) act only where |phi| < eps: without
+            re-initialisation their contour stops after moving about eps.
+        tolerance: an item has converged when its energy changes between two checks by less than this part of
+            its size. 0: take all steps.
+        check_every: steps between two energy checks. Only here, and only if `tolerance` > 0, does the host
+            wait for the device, to stop when no item is left moving.
+        record_energy: return the energy at each check. Energies are detached.
+
+    Returns:
+        `EvolutionResult` with phi, code, energies, steps and states.
+
+    Raises:
+        ValueError: phi has a wrong shape or is not finite, a number is out of range, there is no force, or
+            `tolerance` > 0 and no force has an energy.
+
+    Example:
+        >>> import torch
+        >>> from monai_levelset.levelset import CurvatureForce, RegionForce, evolve, signed_distance
+        >>> truth = torch.zeros(1, 1, 24, 24)
+        >>> truth[..., 6:18, 6:18] = 1
+        >>> start = torch.zeros_like(truth)
+        >>> start[..., 9:14, 9:14] = 1
+        >>> forces = [RegionForce(0.1 + 0.8 * truth), CurvatureForce(weight=0.2)]
+        >>> result = evolve(signed_distance(start), forces, steps=50)
+        >>> int((result.mask() != truth.bool()).sum()) <= 8
+        True
+    """
+    h = check_spacing(spacing, spatial_dims(phi))
+    _check_arguments(phi, forces, steps, dt, reinitialize_every, tolerance, check_every)
+    states = tuple(f.initial_state(phi) if isinstance(f, StatefulForce) else None for f in forces)
+    bound = 10 * (phi.detach().flatten(1).abs().amax(1) + _diagonal(phi, h))
+    moving = torch.ones(phi.shape[0], dtype=torch.bool, device=phi.device)
+    code = torch.full((phi.shape[0],), int(ResultCode.STEP_LIMIT), device=phi.device)
+    taken = torch.zeros_like(code)
+    checks = record_energy or tolerance > 0
+    energies = [_energy(phi, forces, states)] if checks else []
+    for i in range(1, steps + 1):
+        new, new_states = _step(phi, forces, states, dt)
+        if reinitialize_every and i % reinitialize_every == 0:
+            new = reinitialize(new, h, steps=_REINITIALIZE_STEPS)
+        good = new.detach().flatten(1).abs().amax(1) <= bound
+        code = torch.where(moving & ~good, int(ResultCode.DIVERGED), code)
+        moving = moving & good
+        phi = _freeze(moving, new, phi)
+        states = tuple(_freeze_state(moving, a, b) for a, b in zip(new_states, states, strict=True))
+        taken = taken + moving
+        if checks and i % check_every == 0:
+            energies.append(_energy(phi, forces, states))
+            if tolerance > 0:
+                settled = moving & _settled(energies[-2], energies[-1], tolerance)
+                code = torch.where(settled, int(ResultCode.CONVERGED), code)
+                moving = moving & ~settled
+                if not moving.any():
+                    break
+    recorded = torch.stack(energies, 1) if record_energy else phi.new_zeros(phi.shape[0], 0)
+    return EvolutionResult(phi, code, recorded, taken, states)
+
+
+def _check_arguments(
+    phi: Tensor,
+    forces: Sequence[Force | StatefulForce],
+    steps: int,
+    dt: float,
+    reinitialize_every: int,
+    tolerance: float,
+    check_every: int,
+) -> None:
+    if phi.shape[1] != 1:
+        raise ValueError(
+            f"`phi` holds one level set per item, (B, 1, *spatial); got shape {tuple(phi.shape)}."
+        )
+    if not torch.isfinite(phi).all():
+        raise ValueError("`phi` must be finite: clip log odds and check the network's output for NaN.")
+    if len(forces) == 0:
+        raise ValueError("`forces` is empty: nothing would move. Give at least one force.")
+    if steps < 0 or reinitialize_every < 0 or check_every < 1:
+        raise ValueError("`steps` and `reinitialize_every` must be at least 0, `check_every` at least 1.")
+    if not (dt > 0 and math.isfinite(dt)) or not tolerance >= 0:
+        raise ValueError(f"`dt` must be positive and `tolerance` not negative, got {dt} and {tolerance}.")
+    if tolerance > 0 and not any(hasattr(f, "energy") for f in forces):
+        raise ValueError("`tolerance` needs a force with an energy; none has one. Set it to 0.")
+
+
+def _diagonal(phi: Tensor, h: Sequence[float]) -> float:
+    return math.hypot(*(n * s for n, s in zip(phi.shape[2:], h, strict=True)))
+
+
+def _step(
+    phi: Tensor, forces: Sequence[Force | StatefulForce], states: Sequence[Any], dt: float
+) -> tuple[Tensor, list[Any]]:
+    new, new_states = phi, []
+    for force, state in zip(forces, states, strict=True):
+        if isinstance(force, StatefulForce):
+            velocity, state = force.step(phi, state)
+        else:
+            velocity = force(phi)
+        new = torch.add(new, velocity, alpha=dt)
+        new_states.append(state)
+    return new, new_states
+
+
+@torch.no_grad()
+def _energy(phi: Tensor, forces: Sequence[Force | StatefulForce], states: Sequence[Any]) -> Tensor:
+    total = phi.new_zeros(phi.shape[0])
+    for force, state in zip(forces, states, strict=True):
+        if hasattr(force, "energy"):
+            total = total + (force.energy(phi) if state is None else force.energy(phi, state))
+    return total
+
+
+def _settled(before: Tensor, after: Tensor, tolerance: float) -> Tensor:
+    size = torch.maximum(before.abs(), after.abs())
+    return (after - before).abs() <= tolerance * size
+
+
+def _freeze(moving: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(moving.view(-1, *(1,) * (new.ndim - 1)), new, old)
+
+
+def _freeze_state(moving: Tensor, new: Any, old: Any) -> Any:
+    if new is None:
+        return None
+    tensors = [_freeze(moving, a, b) for a, b in zip(new, old, strict=True)]
+    return type(new)(*tensors) if hasattr(new, "_fields") else tuple(tensors)
