@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ MAX_VOXELS = 2**31
 
 _DEFLATE_LIMIT = 1032  # no deflate stream expands by more than this factor
 _PILLOW = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+_ITK_LOCK = Lock()
 _READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, SyntaxError, MemoryError, zlib.error)
 
 
@@ -192,9 +195,19 @@ def _nifti(path: Path) -> tuple[Grid, Any]:
     return grid, load
 
 
+@lru_cache
+def _load_itk() -> Any:
+    with _ITK_LOCK:
+        import itk
+
+        itk.ImageIOFactory  # noqa: B018 (loads the lazy modules)
+    return itk
+
+
 def _itk(path: Path) -> tuple[Grid, Any]:
+    itk = _load_itk()
     if path.is_file():
-        _check_size(path, _itk_declared(path), item_bytes=1)
+        _check_size(path, _itk_declared(itk, path), item_bytes=1)
     from monai.data import ITKReader
 
     reader = ITKReader()
@@ -205,9 +218,7 @@ def _itk(path: Path) -> tuple[Grid, Any]:
     return grid, lambda: values
 
 
-def _itk_declared(path: Path) -> Grid:
-    import itk
-
+def _itk_declared(itk: Any, path: Path) -> Grid:
     io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if io is None:
         raise OSError("no reader knows this format")
