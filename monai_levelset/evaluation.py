@@ -5,16 +5,17 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monai_levelset.metrics.overlap import Labels
 from monai_levelset.metrics.summary import Case, evaluate_arrays
-from monai_levelset.metrics.volume import Volume, check_same_grid, load_label, load_volume
+from monai_levelset.metrics.volume import PHOTO_SUFFIXES, Volume, check_same_grid, load_label, load_volume
 from monai_levelset.report.atomic import write_json, write_text
 from monai_levelset.report.drawing import Panel, save_figure
 from monai_levelset.report.html import html_report
@@ -44,7 +45,7 @@ def evaluate(
     images: str | Path | None = None,
     bundle: str | Path | None = None,
     classes: Labels = None,
-    spacing: Sequence[float] | None = None,
+    spacing: Sequence[float] | float | None = None,
     postfix: str = "",
 ) -> dict[str, Any]:
     """Score predictions against labels; write summary.json, cases.csv, overlays.png and report.html.
@@ -60,14 +61,14 @@ def evaluate(
         images: folder of the images, drawn under the contours.
         bundle: name of a bundle of this collection, or the folder of any bundle, to make the predictions
             with.
-        classes: the structures to score, for instance ``{"disc": [1, 2], "cup": 2}``; default: everything not
-            0.
-        spacing: voxel size in mm, for files that carry none, such as PNG.
+        classes: the structures to score, e.g. ``{"disc": [1, 2], "cup": 2}``; default: everything not 0.
+        spacing: voxel size in mm, per axis or one for all, for files that carry none, such as PNG. Without it
+            their distances are in pixels.
         postfix: to cut off the names of predictions, for instance ``_trans``.
 
     Returns:
-        The content of ``summary.json``: ``mean``, ``sd``, ``cases``, ``n``, ``missed``, ``extra``,
-        ``command``, ``versions``.
+        The content of ``summary.json``: ``mean``, ``sd``, ``cases``, ``n``, ``missed``, ``unit`` of the
+        distances, ``extra``, ``command``, ``versions``.
 
     Raises:
         FileNotFoundError: if a folder is missing or empty, or no name is in both.
@@ -76,22 +77,27 @@ def evaluate(
     command = _command(locals())
     if labels is None or out is None or (predictions is None) == (bundle is None):
         raise ValueError("give --labels, --out and either --predictions or --bundle with --images")
+    Path(out).mkdir(parents=True, exist_ok=True)
     truths = find_files(labels)
     pictures = {} if images is None else find_files(images)
-    if bundle is not None:
-        if images is None:
-            raise ValueError("--bundle needs --images, the folder to make predictions for")
-        predictions = Path(out) / "predictions"
-        predict_folder(find_bundle(bundle), images, predictions)
-    assert predictions is not None
+    if predictions is None:
+        predictions = _predict(bundle, images, Path(out) / "predictions")
     found = find_files(predictions, postfix=postfix)
     extra = _check_names(found, truths, Path(predictions), Path(labels))
     pairs = {name: (found.get(name), truths[name]) for name in truths}
     summary = evaluate_arrays(_cases(pairs, spacing), labels=classes)
-    summary |= {"extra": extra, "command": command, "versions": versions()}
-    _write(Path(out), summary, _panels(pairs, pictures, summary))
+    summary |= {"unit": _unit(truths.values(), spacing), "extra": extra}
+    summary |= {"command": command, "versions": versions()}
+    _write(Path(out), summary, _panels(pairs, pictures, summary, binary=classes is None))
     _print(Path(out), summary)
     return summary
+
+
+def _predict(bundle: str | Path | None, images: str | Path | None, out: Path) -> Path:
+    if bundle is None or images is None:
+        raise ValueError("--bundle needs --images, the folder to make predictions for")
+    predict_folder(find_bundle(bundle), images, out)
+    return out
 
 
 def find_files(folder: str | Path, *, postfix: str = "") -> dict[str, Path]:
@@ -135,13 +141,10 @@ def _check_names(
         )
     extra = sorted(found.keys() - truths.keys())
     if extra:
-        print(f"warning: {len(extra)} predictions have no label: {', '.join(extra)}", file=sys.stderr)
+        print(f"warning: predictions without label, not scored: {', '.join(extra)}", file=sys.stderr)
     absent = sorted(truths.keys() - found.keys())
     if absent:
-        print(
-            f"warning: {len(absent)} labels have no prediction and are missed: {', '.join(absent)}",
-            file=sys.stderr,
-        )
+        print(f"warning: labels without prediction, missed: {', '.join(absent)}", file=sys.stderr)
     return extra
 
 
@@ -154,33 +157,50 @@ def _load_pair(prediction: Path | None, label: Path) -> tuple[Volume | None, Vol
     return predicted, truth
 
 
-def _cases(pairs: Mapping[str, tuple[Path | None, Path]], spacing: Sequence[float] | None) -> Iterator[Case]:
+def _cases(
+    pairs: Mapping[str, tuple[Path | None, Path]], spacing: Sequence[float] | float | None
+) -> Iterator[Case]:
     for name, (prediction, label) in pairs.items():
         predicted, truth = _load_pair(prediction, label)
-        size = truth.spacing if truth.affine is not None or spacing is None else spacing
+        size = truth.spacing if truth.affine is not None or spacing is None else _per_axis(spacing, truth)
         yield Case(name, None if predicted is None else predicted.array, truth.array, size)
 
 
+def _per_axis(spacing: Sequence[float] | float, volume: Volume) -> Sequence[float]:
+    return (float(spacing),) * volume.array.ndim if isinstance(spacing, int | float) else spacing
+
+
+def _unit(labels: Iterable[Path], spacing: Sequence[float] | float | None) -> str:
+    known = spacing is not None or not any(path.suffix.lower() in PHOTO_SUFFIXES for path in labels)
+    return "mm" if known else "pixels"
+
+
 def _panels(
-    pairs: Mapping[str, tuple[Path | None, Path]], pictures: Mapping[str, Path], summary: Mapping[str, Any]
+    pairs: Mapping[str, tuple[Path | None, Path]],
+    pictures: Mapping[str, Path],
+    summary: Mapping[str, Any],
+    *,
+    binary: bool,
 ) -> dict[str, list[Panel]]:
     scores = {case["id"]: case["dice"] for case in summary["cases"]}
-    groups = {group: names[:12] for group, names in choose_cases(scores).items()}
-    return {
-        g: [_panel(n, pairs[n], pictures.get(n), scores[n]) for n in names] for g, names in groups.items()
-    }
+
+    def panel(name: str) -> Panel:
+        predicted, truth = _load_pair(*pairs[name])
+        image = _load_picture(pictures.get(name), truth)
+        prediction = np.zeros_like(truth.array) if predicted is None else predicted.array
+        note = f"{scores[name]:.3f}" + (" missed" if not prediction.any() and truth.array.any() else "")
+        masks = ((mask > 0).astype(int) if binary else mask for mask in (truth.array, prediction))
+        return middle_panel(image, *masks, spacing=truth.spacing, affine=truth.affine, title=name, note=note)
+
+    return {group: [panel(name) for name in names[:12]] for group, names in choose_cases(scores).items()}
 
 
-def _panel(name: str, pair: tuple[Path | None, Path], picture: Path | None, dice: float) -> Panel:
-    predicted, truth = _load_pair(*pair)
-    image = None if picture is None else load_volume(picture)
-    if image is not None:
-        check_same_grid(image, truth)
-    prediction = np.zeros_like(truth.array) if predicted is None else predicted.array
-    note = f"{dice:.3f}" + (" missed" if not prediction.any() and truth.array.any() else "")
-    array = None if image is None else image.array
-    masks = truth.array, prediction
-    return middle_panel(array, *masks, spacing=truth.spacing, affine=truth.affine, title=name, note=note)
+def _load_picture(path: Path | None, truth: Volume) -> NDArray[Any] | None:
+    if path is None:
+        return None
+    image = load_volume(path)
+    check_same_grid(image, truth)
+    return image.array
 
 
 def _write(out: Path, summary: Mapping[str, Any], panels: Mapping[str, Sequence[Panel]]) -> None:

@@ -22,8 +22,8 @@ from monai.metrics import (
 )
 from numpy.typing import NDArray
 
-Labels: TypeAlias = Mapping[str, int | Sequence[int]] | Sequence[int] | None
-"""Which label values are scored: a name per structure, a list of values, or None for "anything not 0"."""
+Labels: TypeAlias = Mapping[str, int | Sequence[int]] | Sequence[int] | int | None
+"""Which label values are scored: a name per structure, values, or None for "anything not 0"."""
 
 _OVERLAPS = {"dice": "f1 score", "iou": "threat score", "precision": "precision", "recall": "recall"}
 _DISTANCES = ("hd95", "asd")
@@ -106,7 +106,8 @@ def _spacing(
 def _structures(labels: Labels) -> dict[str, tuple[int, ...] | None]:
     if labels is None:
         return {"foreground": None}
-    named = labels if isinstance(labels, Mapping) else {str(value): value for value in labels}
+    values = [labels] if isinstance(labels, int) else labels
+    named = values if isinstance(values, Mapping) else {str(value): value for value in values}
     if not named:
         raise ValueError("labels names no structure; leave it out to score everything that is not 0")
     return {str(name): (v,) if isinstance(v, int) else tuple(v) for name, v in named.items()}

@@ -30,7 +30,8 @@ class Panel:
 
     Attributes:
         image: ``(rows, columns)`` or ``(rows, columns, 3)``, any value range; None draws on black.
-        contours: colour -> mask ``(rows, columns)``, or level set (> 0 inside); drawn in this order.
+        contours: colour -> mask or label map ``(rows, columns)``, or level set (floating point, > 0 inside);
+            drawn in this order.
         title: text above the picture.
         note: text in its lower left corner, such as the Dice.
         aspect: height of a pixel divided by its width.
@@ -69,20 +70,26 @@ def draw_panel(axes: Axes, panel: Panel, window: tuple[slice, slice] | None = No
 
 
 def draw_contour(axes: Axes, mask: NDArray[Any], colour: str, width: float = 1.2) -> None:
-    """Draw the boundary of a mask (0.5 contour) or of a level set (zero contour).
+    """Draw the boundary of a mask, of every structure of a label map, or of a level set (its zero contour).
 
     Args:
         axes: where.
-        mask: ``(rows, columns)``; boolean or integer for a mask, floating point for a level set, > 0 inside.
+        mask: ``(rows, columns)``; boolean or integer for a mask or label map, floating point for a level set,
+            > 0 inside.
         colour: of the line.
         width: of the line in points.
     """
-    level_set = np.issubdtype(mask.dtype, np.floating)
-    values = mask if level_set else (mask != 0).astype(float) - 0.5
+    if np.issubdtype(mask.dtype, np.floating):
+        _draw_zero_contour(axes, mask, colour, width)
+        return
+    for value in np.unique(mask[mask > 0]):
+        _draw_zero_contour(axes, (mask == value).astype(float) - 0.5, colour, width)
+
+
+def _draw_zero_contour(axes: Axes, values: NDArray[Any], colour: str, width: float) -> None:
     if not (values > 0).any():
         return
-    outside = float(min(values.min(), -0.5))
-    padded = np.pad(values, 1, constant_values=outside)
+    padded = np.pad(values, 1, constant_values=float(min(values.min(), -0.5)))
     y, x = np.arange(padded.shape[0]) - 1, np.arange(padded.shape[1]) - 1
     axes.contour(x, y, padded, levels=[0.0], colors=[colour], linewidths=width, linestyles="solid")
 

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-_UNITS = {"hd95": "mm", "asd": "mm"}
+_NAMES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "asd": "ASD"}
+_DISTANCES = ("hd95", "asd")
 _STYLE = """
 :root { --ink: #1a1a1a; --soft: #595959; --line: #d9d9d9; --blue: #0072b2; --red: #b34a00; }
 * { box-sizing: border-box; }
@@ -17,16 +18,23 @@ body { margin: 0 auto; max-width: 70rem; padding: 1rem; color: var(--ink); backg
 h1 { font-size: 1.5rem; margin: .5rem 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 .tiles { display: flex; flex-wrap: wrap; gap: .6rem; margin: 1rem 0; padding: 0; list-style: none; }
 .tiles li { flex: 1 1 8rem; border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .8rem; }
-.tiles b { display: block; font-size: 1.35rem; } .tiles span, figcaption, footer { color: var(--soft);
-font-size: .88rem; } .tiles .bad b, tr.missed td:first-child { color: var(--red); } figure { margin: 0; } img
-{ max-width: 100%; height: auto; display: block; } .scroll { overflow-x: auto; } table { border-collapse:
-collapse; width: 100%; font-variant-numeric: tabular-nums; } th, td { padding: .3rem .6rem; text-align: right;
-border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child { text-align:
-left; } th { background: #fff; } th button { all: unset; cursor: pointer; font-weight: 600; color:
-var(--blue); padding: .3rem 0; } th button:focus-visible { outline: 2px solid var(--blue); }
-th[aria-sort=ascending] button::after { content: " \\25B2"; } th[aria-sort=descending] button::after {
-content: " \\25BC"; } tbody tr:hover { background: #f3f7fa; } tr.missed { background: #fff4ec; } pre {
-white-space: pre-wrap; overflow-wrap: anywhere; background: #f5f5f5; padding: .7rem; border-radius: .4rem; }
+.tiles b { display: block; font-size: 1.35rem; }
+.tiles span, figcaption, footer { color: var(--soft); font-size: .88rem; }
+.tiles .bad b, tr.missed td:first-child { color: var(--red); }
+figure { margin: 0; }
+img { width: 100%; min-width: 40rem; height: auto; display: block; }
+.scroll { overflow-x: auto; }
+.narrow { max-width: 32rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+th button { all: unset; cursor: pointer; font-weight: 600; color: var(--blue); padding: .3rem 0; }
+th button:focus-visible { outline: 2px solid var(--blue); }
+th[aria-sort=ascending] button::after { content: " \\25B2"; }
+th[aria-sort=descending] button::after { content: " \\25BC"; }
+tbody tr:hover { background: #f3f7fa; }
+tr.missed { background: #fff4ec; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .7rem; background: #f5f5f5; }
 """
 _SCRIPT = """
 for (const table of document.querySelectorAll('table.sortable')) {
@@ -53,8 +61,9 @@ def html_report(
     Nothing is loaded from elsewhere: style, script and picture are inside the page.
 
     Args:
-        summary: of :func:`~monai_levelset.metrics.summary.summarize`, optionally with ``command``,
-            ``versions`` (name -> version) and ``extra`` (predictions without a label).
+        summary: of :func:`~monai_levelset.metrics.summary.summarize`, optionally with ``unit`` of
+            the distances (default mm), ``command``, ``versions`` (name -> version) and ``extra`` (predictions
+            without a label).
         picture: a PNG file to embed.
         title: of the page.
 
@@ -66,8 +75,9 @@ def html_report(
         data = base64.b64encode(Path(picture).read_bytes()).decode()
         caption = "Ground truth in blue, prediction in red; the number is the Dice of the case."
         image = f'<img alt="Contours on best, median and worst cases" src="data:image/png;base64,{data}">'
-        parts.append(f"<h2>Cases</h2><figure>{image}<figcaption>{caption}</figcaption></figure>")
-    parts += [_means(summary), _cases(summary["cases"]), _origin(summary)]
+        figure = f'<div class="scroll">{image}</div><figcaption>{caption}</figcaption>'
+        parts.append(f"<h2>Cases</h2><figure>{figure}</figure>")
+    parts += [_means(summary), _cases(summary), _origin(summary)]
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
@@ -77,16 +87,17 @@ def html_report(
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
 
 
-def _head(metric: str) -> str:
-    unit = _UNITS.get(metric.split("_")[0])
-    return escape(f"{metric} ({unit})" if unit else metric)
+def _head(metric: str, summary: Mapping[str, Any]) -> str:
+    kind, _, structure = metric.partition("_")
+    unit = f" ({summary.get('unit', 'mm')})" if kind in _DISTANCES else ""
+    return escape(f"{_NAMES.get(kind, kind)} {structure}".strip() + unit)
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
     tiles = [
-        f"<li><b>{summary['mean'][key]:.3f}</b><span>mean {_head(key)} ± {summary['sd'][key]:.3f}</span></li>"
-        for key in ("dice", "iou", "hd95")
-        if key in summary["mean"]
+        f"<li><b>{mean:.3f} ± {summary['sd'][key]:.3f}</b><span>{_head(key, summary)}, mean ± sd</span></li>"
+        for key, mean in summary["mean"].items()
+        if key in ("dice", "iou", "hd95")
     ]
     tiles.append(f"<li><b>{summary['n']}</b><span>cases</span></li>")
     bad = ' class="bad"' if summary["missed"] else ""
@@ -96,17 +107,19 @@ def _tiles(summary: Mapping[str, Any]) -> str:
 
 def _means(summary: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{_head(key)}</td><td>{mean:.4f}</td><td>{summary['sd'][key]:.4f}</td></tr>"
+        f"<tr><td>{_head(key, summary)}</td><td>{mean:.4f}</td><td>{summary['sd'][key]:.4f}</td></tr>"
         for key, mean in summary["mean"].items()
     )
     head = "<tr><th>metric</th><th>mean</th><th>sd</th></tr>"
     table = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
-    return f'<h2>Mean over cases</h2><div class="scroll">{table}</div>'
+    return f'<h2>Mean over cases</h2><div class="narrow">{table}</div>'
 
 
-def _cases(cases: Sequence[Mapping[str, Any]]) -> str:
+def _cases(summary: Mapping[str, Any]) -> str:
+    cases = summary["cases"]
     keys = list(cases[0])
-    head = "".join(f'<th scope="col"><button type="button">{_head(key)}</button></th>' for key in keys)
+    names = [_head(key, summary) for key in keys]
+    head = "".join(f'<th scope="col"><button type="button">{name}</button></th>' for name in names)
     rows = "".join(_case(case, keys) for case in cases)
     table = f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'<h2>Every case</h2><p>Tap a heading to sort.</p><div class="scroll">{table}</div>'
@@ -130,6 +143,6 @@ def _origin(summary: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in summary.get("versions", {}).items())
     rule = (
         "If exactly one of truth and prediction is empty, overlaps are 0 and distances the image diagonal; "
-        "if both are, overlaps are 1 and distances 0. Without spacing in the files, distances are in pixels."
+        "if both are, overlaps are 1 and distances 0."
     )
     return f"<h2>How this was made</h2>{note}{command}<footer><p>{rule}</p><p>{escape(versions)}</p></footer>"

@@ -79,7 +79,7 @@ def middle_panel(
         truth, prediction = truth[:, :, index], prediction[:, :, index]
         image = None if image is None else image[:, :, index]
     shown = None if image is None else _upright(image, affine)
-    contours = {TRUTH: _upright(truth > 0, affine), PREDICTION: _upright(prediction > 0, affine)}
+    contours = {TRUTH: _upright(truth, affine), PREDICTION: _upright(prediction, affine)}
     return Panel(shown, contours, title=title, note=note, aspect=size[1] / size[0])
 
 
