@@ -12,7 +12,7 @@ from monai_levelset.data.phantoms.shapes import Array, smooth_field
 
 
 def paint(image: Array, distance: Array, value: Any, edge: float) -> None:
-    """Paint a shape into ``image`` in place, with a border that is mixed over ``edge`` millimetres (partial volume).
+    """Paint a shape into ``image`` in place, its border mixed over ``edge`` millimetres (partial volume).
 
     Args:
         image: float array that is changed.
@@ -33,7 +33,7 @@ def paint(image: Array, distance: Array, value: Any, edge: float) -> None:
 def bias_field(
     rng: np.random.Generator, shape: Sequence[int], spacing: Sequence[float], *, strength: float, scale: float
 ) -> Array:
-    """Multiplicative, smooth, positive field: ``exp(strength * field)`` with structures of ``scale`` millimetres."""
+    """Smooth positive factor: ``exp(strength * field)`` with structures of ``scale`` millimetres."""
     return np.exp(strength * smooth_field(rng, shape, spacing, scale))
 
 
@@ -53,7 +53,7 @@ def rician(rng: np.random.Generator, image: Array, sigma: float) -> Array:
 
 
 def ct_noise(rng: np.random.Generator, shape: Sequence[int], sigma: float) -> Array:
-    """Gaussian noise in HU, correlated over about a voxel in the plane as after a smooth reconstruction kernel."""
+    """Gaussian noise in HU, correlated over about a voxel in the plane as after a smooth kernel."""
     white = rng.standard_normal(tuple(shape), dtype=np.float32)
     soft = ndimage.gaussian_filter(white, (0.6, 0.6) + (0.0,) * (len(shape) - 2))
     return soft * np.float32(sigma / soft.std())

@@ -1,6 +1,6 @@
 """How well a trivial threshold solves each phantom task: the floor that a trained model must clear.
 
-``python -m monai_levelset.data.phantoms.baseline --cases 12 --seed 0`` prints the Markdown table of the documentation.
+``python -m monai_levelset.data.phantoms.baseline --cases 12 --seed 0`` prints the table of the documentation.
 """
 
 from __future__ import annotations
@@ -92,19 +92,19 @@ def threshold_baseline(task: str, image: Array, target: Target | None = None) ->
     get_task(task)
     target = target or next(t for t in TARGETS if t.task == task)
     values = grey(task, image, target)
-    part = centre_of(values) if target.central else (slice(None),)
-    lower, upper = threshold_multiotsu(values[part], classes=3, nbins=128)
+    region = region_of_interest(target, values)
+    lower, upper = threshold_multiotsu(values[region], classes=3, nbins=128)
     if not target.values:
         return np.asarray(np.digitize(values, (lower, upper)) + 1, np.uint8)
-    chosen = values[part] > upper if target.bright else (values[part] > lower) & (values[part] <= upper)
-    mask = np.zeros(values.shape, bool)
-    mask[part] = largest_component(chosen)
+    chosen = values > upper if target.bright else (values > lower) & (values <= upper)
+    return largest_component(chosen & region)
+
+
+def region_of_interest(target: Target, values: Array) -> Array:
+    """The central half of the first two axes for a central target, otherwise everything."""
+    mask = np.full(values.shape, not target.central)
+    mask[tuple(slice(n // 4, n - n // 4) for n in values.shape[:2])] = True
     return mask
-
-
-def centre_of(values: Array) -> tuple[slice, ...]:
-    """Slices of the central half of the first two axes."""
-    return tuple(slice(n // 4, n - n // 4) for n in values.shape[:2])
 
 
 def dice(prediction: Array, label: Array) -> float:
@@ -136,9 +136,9 @@ def interval_counts(target: Target, cases: list[PhantomCase]) -> tuple[Array, Ar
     edges = np.linspace(-1e-6, 1 + 1e-6, BINS + 1)
     for case in cases:
         scaled = np.clip(scale(target, case), 0, 1)
-        mask = np.isin(case.label, target.values)
-        inside.append(np.cumsum(np.r_[0, np.histogram(scaled[mask], edges)[0]]))
-        everything.append(np.cumsum(np.r_[0, np.histogram(scaled, edges)[0]]))
+        mask, region = np.isin(case.label, target.values), region_of_interest(target, scaled)
+        inside.append(np.cumsum(np.r_[0, np.histogram(scaled[mask & region], edges)[0]]))
+        everything.append(np.cumsum(np.r_[0, np.histogram(scaled[region], edges)[0]]))
     return np.array(inside), np.array(everything), edges
 
 
@@ -150,9 +150,10 @@ def scale(target: Target, case: PhantomCase) -> Array:
 
 
 def oracle_dice(target: Target, cases: list[PhantomCase]) -> list[float]:
-    """Dice of the best intensity interval, chosen with all labels in view; largest component if that is better.
+    """Dice of the best intensity interval, chosen with all labels in view.
 
-    The interval is common to the data set (for ``natural`` it is chosen anew for every region of every image).
+    The interval is common to the data set (for ``natural`` it is chosen anew for every region of every
+    image); its largest component counts if that is better on average.
     """
     if not target.values:
         return [region_oracle(target, case) for case in cases]
@@ -160,12 +161,14 @@ def oracle_dice(target: Target, cases: list[PhantomCase]) -> list[float]:
     size = inside[:, -1][:, None, None]
     hits = inside[:, None, :] - inside[:, :, None]
     taken = everything[:, None, :] - everything[:, :, None]
-    score = np.where(np.triu(np.ones((BINS + 1, BINS + 1)), 1) > 0, (2 * hits / (taken + size)).mean(0), -1)
+    score = np.where(
+        np.triu(np.ones((BINS + 1, BINS + 1)), 1) > 0, (2 * hits / np.maximum(taken + size, 1)).mean(0), -1
+    )
     low, high = np.unravel_index(score.argmax(), score.shape)
     plain, largest = [], []
     for case in cases:
-        scaled = np.clip(scale(target, case), 0, 1)
-        mask, label = (scaled >= edges[low]) & (scaled < edges[high]), np.isin(case.label, target.values)
+        scaled, label = np.clip(scale(target, case), 0, 1), np.isin(case.label, target.values)
+        mask = (scaled >= edges[low]) & (scaled < edges[high]) & region_of_interest(target, scaled)
         plain.append(dice(mask, label))
         largest.append(dice(largest_component(mask), label))
     return max(plain, largest, key=lambda scores: float(np.mean(scores)))

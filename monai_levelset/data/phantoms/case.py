@@ -19,7 +19,6 @@ class PhantomCase:
         label: class of every voxel, uint8, without the channel axis.
         affine: 4x4 voxel to RAS+ millimetres; None for PNG.
         parts: masks of further structures by name, for inspection and tests; not written to files.
-        unit: time or intensity unit is not stored; ``spacing`` follows from ``affine``.
     """
 
     image: Array
@@ -35,7 +34,7 @@ class PhantomTask:
     Attributes:
         name: short name, also the prefix of the file names.
         description: one sentence for the data list.
-        modality: such as ``CT`` or ``MRI``; a mapping of channels for several.
+        modality: such as ``CT`` or ``MRI``, with the channels where there are several.
         labels: meaning of each label value.
         draw_patient: makes all pictures of one patient from a random generator.
         suffix: ``.nii.gz`` or ``.png``.
@@ -44,7 +43,7 @@ class PhantomTask:
 
     name: str
     description: str
-    modality: str | Mapping[str, str]
+    modality: str
     labels: Mapping[str, str]
     draw_patient: Callable[[np.random.Generator], list[PhantomCase]]
     suffix: str = ".nii.gz"

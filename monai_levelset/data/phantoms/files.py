@@ -18,7 +18,7 @@ from monai_levelset.data.phantoms.shapes import Array
 
 
 def nifti_bytes(array: Array, affine: Array) -> bytes:
-    """Gzipped NIfTI-1 with scanner codes and millimetre units; no time stamp, so equal input gives equal bytes."""
+    """Gzipped NIfTI-1 in millimetres; without a time stamp, so equal input gives equal bytes."""
     image = nib.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_levelset.data.datalist import split_patients, write_datalist
 from monai_levelset.data.phantoms.case import PhantomCase, PhantomTask
 from monai_levelset.data.phantoms.files import encode, json_bytes, write_atomically
 from monai_levelset.data.phantoms.tasks import TASKS, get_task
@@ -52,24 +53,27 @@ def generate_phantoms(
 ) -> Path:
     """Generate a phantom data set in ``out_dir``.
 
-    Writes ``images/`` and ``labels/`` with equal file names, ``datalist.json`` (sections ``training``, ``validation``
-    and ``test``, split by patient) and ``phantom.json`` (how it was made). The files are byte-identical for equal
-    arguments, and case ``i`` does not depend on ``cases``. May be run again over its own output, also with other
-    arguments; files it had written before and that no longer belong are removed.
+    Writes ``images/`` and ``labels/`` with equal file names, ``datalist.json`` (sections ``training``,
+    ``validation`` and ``test``, split by patient) and ``phantom.json`` (how it was made). The files are
+    byte-identical for equal arguments, and case ``i`` does not depend on ``cases``. May be run again over
+    its own output, also with other arguments; files it had written before and that no longer belong are
+    removed.
 
     Args:
         task: ``liver``, ``lv``, ``prostate``, ``lits``, ``brats``, ``fundus`` or ``natural``.
         out_dir: folder; created if missing, otherwise empty or an earlier output.
         cases: number of images, at least 1.
         seed: seed of pictures and split, at least 0.
-        validation_fraction: share of the patients for validation; at least one if there are two patients or more.
+        validation_fraction: share of the patients for validation; at least one if there are two patients or
+            more.
         test_fraction: share of the patients for testing; at least one if there are three patients or more.
 
     Returns:
         Path of ``datalist.json``.
 
     Raises:
-        ValueError: for an unknown task, ``cases`` below 1, a negative seed or fractions that leave no training.
+        ValueError: for an unknown task, ``cases`` below 1, a negative seed or fractions that leave no
+            training.
         FileExistsError: if ``out_dir`` is a file, or holds files that are not an earlier output.
 
     Example:
@@ -83,14 +87,10 @@ def generate_phantoms(
     check_arguments(cases, seed, validation_fraction, test_fraction)
     out = claim_folder(Path(out_dir), {"task": task, "cases": cases, "seed": seed})
     items = write_cases(what, out, cases, seed)
-    for stale in (p for sub in ("images", "labels") for p in own_files(out / sub)):
-        if f"images/{stale.name}" not in {item["image"] for item in items}:
-            stale.unlink()
+    remove_stale(out, {item["image"].removeprefix("images/") for item in items})
     sections = split_by_patient(items, seed, validation_fraction, test_fraction)
-    head = {"name": f"{task} phantoms", "description": what.description}
-    content = {**head, "modality": what.modality, "labels": dict(what.labels), **sections}
-    write_atomically(out / "datalist.json", json_bytes(content))
-    return out / "datalist.json"
+    head = {"name": f"{task} phantoms", "description": what.description, "modality": what.modality}
+    return write_datalist(out / "datalist.json", sections, labels=what.labels, **head)
 
 
 def check_arguments(cases: int, seed: int, validation_fraction: float, test_fraction: float) -> None:
@@ -112,7 +112,8 @@ def claim_folder(out: Path, how: dict[str, Any]) -> Path:
         raise FileExistsError(f"{out} is a file: give a folder for the phantoms")
     if out.is_dir() and any(out.iterdir()) and not is_own(out):
         raise FileExistsError(
-            f"{out} is not empty and holds no {MARKER} of an earlier run: choose an empty folder, or remove its files"
+            f"{out} is not empty and holds no {MARKER} of an earlier run: "
+            "choose an empty folder, or remove its files"
         )
     for sub in ("images", "labels"):
         (out / sub).mkdir(parents=True, exist_ok=True)
@@ -129,14 +130,16 @@ def is_own(out: Path) -> bool:
     return isinstance(content, dict) and content.get("generator") == "monai-levelset phantom"
 
 
-def own_files(folder: Path) -> list[Path]:
-    """Files that carry the generator's names."""
+def remove_stale(out: Path, current: set[str]) -> None:
+    """Remove pictures of an earlier run that this one has not written; files with foreign names stay."""
     name = re.compile(rf"({'|'.join(TASKS)})_\d{{3,}}(_\d)?\.(nii\.gz|png)")
-    return [p for p in sorted(folder.iterdir()) if name.fullmatch(p.name)]
+    for path in (p for sub in ("images", "labels") for p in sorted((out / sub).iterdir())):
+        if name.fullmatch(path.name) and path.name not in current:
+            path.unlink()
 
 
 def write_cases(task: PhantomTask, out: Path, cases: int, seed: int) -> list[dict[str, str]]:
-    """Draw and write patient after patient until there are ``cases`` images; returns the items of the data list."""
+    """Write patient after patient until there are ``cases`` images; returns the data list's items."""
     items: list[dict[str, str]] = []
     while len(items) < cases:
         patient = f"{task.name}_{len(items) // task.images_per_patient:03d}"
@@ -152,12 +155,11 @@ def write_cases(task: PhantomTask, out: Path, cases: int, seed: int) -> list[dic
 
 def split_by_patient(
     items: list[dict[str, str]], seed: int, validation_fraction: float, test_fraction: float
-) -> dict[str, list[dict[str, str]]]:
-    """Shuffle the patients by seed and deal them out; no patient is in two sections, and training is never empty."""
-    patients = sorted({item["patient"] for item in items})
-    n = len(patients)
-    test = max(round(n * test_fraction), 1) if test_fraction and n > 2 else 0
-    validation = max(round(n * validation_fraction), 1) if validation_fraction and n > 1 else 0
-    order = [patients[i] for i in np.random.default_rng([seed, n]).permutation(n)]
-    chosen = dict(zip(SECTIONS, (order[test + validation :], order[test : test + validation], order[:test]), strict=True))
-    return {name: [item for item in items if item["patient"] in chosen[name]] for name in SECTIONS}
+) -> dict[str, list[dict[str, Any]]]:
+    """Deal the patients out by seed; too few of them fill training first, then validation."""
+    training = 1 - validation_fraction - test_fraction
+    wanted = {"training": training, "validation": validation_fraction, "test": test_fraction}
+    patients = len({item["patient"] for item in items})
+    kept = {name: share for name, share in list(wanted.items())[:patients] if share > 0}
+    fractions = {name: share / sum(kept.values()) for name, share in kept.items()}
+    return {name: [] for name in SECTIONS} | split_patients(items, fractions, seed)

@@ -1,8 +1,8 @@
 """Left ventricle: short-axis cine MRI, one volume per patient.
 
-What makes it hard for a threshold: the right ventricle, the aorta and the atrium hold the same blood, fat and
-stomach are as bright, the papillary muscles inside the label are as dark as the myocardium, and a surface coil
-shades everything.
+What makes it hard for a threshold: the right ventricle, the aorta and the atrium hold the same blood, fat
+and stomach are as bright, the papillary muscles inside the label are as dark as the myocardium, and a
+surface coil shades everything.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class Heart:
 def draw_patient(rng: np.random.Generator) -> list[PhantomCase]:
     """Draw one short-axis volume: 8 to 10 slices of 160x160, 1.4 x 1.4 x 8 mm, int16.
 
-    Slice 0 is the most basal one. Label 1 is the left-ventricular cavity inside the endocardium, papillary muscles
-    and trabeculae included, as in the Sunnybrook contours.
+    Slice 0 is the most basal one. Label 1 is the left-ventricular cavity inside the endocardium, papillary
+    muscles and trabeculae included, as in the Sunnybrook contours.
 
     Args:
         rng: the patient's random generator.
 
     Returns:
-        One case; ``parts`` holds ``papillary``, ``pool`` (blood without papillary muscles), ``right_ventricle`` and
-        ``myocardium``.
+        One case; ``parts`` holds ``papillary``, ``pool`` (blood without papillary muscles),
+        ``right_ventricle`` and ``myocardium``.
     """
     shape = (*MATRIX, int(rng.integers(8, 11)))
     heart = draw_heart(rng, shape)
@@ -66,7 +66,7 @@ def draw_patient(rng: np.random.Generator) -> list[PhantomCase]:
 
 
 def short_axis_tilt(rng: np.random.Generator) -> Array | None:
-    """Rotation of the short-axis planes against the body: oblique for two patients in three, none for the rest."""
+    """Rotation of the short-axis planes against the body: oblique for two patients in three."""
     if rng.random() < 1 / 3:
         return None
     degrees = rng.uniform((30, -45, -10), (50, -20, 10))
@@ -74,7 +74,7 @@ def short_axis_tilt(rng: np.random.Generator) -> Array | None:
 
 
 def draw_heart(rng: np.random.Generator, shape: tuple[int, int, int]) -> Heart:
-    """Place the ventricles: a tapering, wobbly cavity, its wall, two papillary muscles and the crescent beside it."""
+    """Place the tapering cavity, its wall, two papillary muscles and the crescent beside it."""
     x, y, _ = grid(shape, SPACING)
     t = np.linspace(0, 1, shape[2], dtype=np.float32)[None, None]
     centre = rng.uniform((-2, -18), (28, 12))
@@ -97,7 +97,9 @@ def wobbly_disc(rng: np.random.Generator, u: Array, v: Array, radius: Array) -> 
     """Disc with an elliptic and a slightly irregular outline."""
     theta, wobble = np.arctan2(v, u), np.zeros((), np.float32)
     for order, size in ((2, 0.06), (3, 0.035), (4, 0.02), (5, 0.015)):
-        wobble = wobble + np.float32(rng.normal(0, size)) * np.cos(order * theta + np.float32(rng.uniform(0, 6.3)))
+        wobble = wobble + np.float32(rng.normal(0, size)) * np.cos(
+            order * theta + np.float32(rng.uniform(0, 6.3))
+        )
     return (radius * (1 + wobble) - np.hypot(u, v)).astype(np.float32)
 
 
@@ -116,7 +118,7 @@ def papillary_muscles(rng: np.random.Generator, u: Array, v: Array, radius: Arra
 def crescent(
     rng: np.random.Generator, u: Array, v: Array, epicardium: Array, septum: float, t: Array
 ) -> tuple[Array, Array]:
-    """Right ventricle: an ellipse behind the septum that shrinks towards the apex; and the same with its thin wall."""
+    """Right ventricle, an ellipse behind the septum shrinking to the apex; alone and with its wall."""
     shrink = np.sqrt(np.clip(1.05 - t, 0.02, 1))
     away = epicardium * rng.uniform(0.75, 0.95)
     long, short = rng.uniform(32, 42) * shrink, rng.uniform(22, 30) * shrink
@@ -143,7 +145,9 @@ def draw_thorax(rng: np.random.Generator, shape: tuple[int, int, int]) -> Array:
     inner = body - fat - muscle - 2
     dome = ripple + rng.uniform(-8, 8) - 14 * t
     liver = ellipsoid((x, y), (rng.uniform(-75, -50), rng.uniform(60, 75)), (72, 48), -0.25) - dome
-    stomach = ellipsoid((x, y), rng.uniform((40, 62), (65, 80)), rng.uniform((20, 14), (36, 26)), 0.4) + ripple
+    stomach = (
+        ellipsoid((x, y), rng.uniform((40, 62), (65, 80)), rng.uniform((20, 14), (36, 26)), 0.4) + ripple
+    )
     spleen = ellipsoid((x, y), rng.uniform((72, 15), (88, 45)), (16, 32), 0.2) + ripple - 10 * (1 - t)
     gut = smooth_field(rng, shape, SPACING, 13.0)
     belly = np.minimum(y - rng.uniform(50, 66) - dome, inner)
@@ -179,10 +183,12 @@ def paint_heart(rng: np.random.Generator, image: Array, heart: Heart) -> None:
 
 
 def coil_shading(rng: np.random.Generator, shape: tuple[int, int, int]) -> Array:
-    """Sensitivity of a surface coil on the chest (bright in front, dark behind) times a smooth random field."""
+    """Surface coil on the chest (bright in front, dark behind) times a smooth random field."""
     x, y, _ = grid(shape, SPACING)
     along, _ = rotate(x, y, rng.uniform(0.9, 1.9))
-    return np.exp(-along * rng.uniform(0.004, 0.010)) * bias_field(rng, shape, SPACING, strength=0.12, scale=90.0)
+    return np.exp(-along * rng.uniform(0.004, 0.010)) * bias_field(
+        rng, shape, SPACING, strength=0.12, scale=90.0
+    )
 
 
 TASK = PhantomTask(

@@ -1,7 +1,7 @@
 """Shapes as distance functions: positive inside, zero on the border, in millimetres.
 
-Shapes combine as in constructive solid geometry: ``np.maximum`` is the union, ``np.minimum`` the intersection and
-``-d`` the complement.
+Shapes combine as in constructive solid geometry: ``np.maximum`` is the union, ``np.minimum`` the
+intersection and ``-d`` the complement.
 """
 
 from __future__ import annotations
@@ -31,17 +31,21 @@ def grid(shape: Sequence[int], spacing: Sequence[float]) -> list[Array]:
         >>> x.ravel().tolist(), y.ravel().tolist()
         ([-2.0, 0.0, 2.0], [-0.5, 0.5])
     """
-    axes = [((np.arange(n) - (n - 1) / 2) * s).astype(np.float32) for n, s in zip(shape, spacing, strict=True)]
+    axes = [
+        ((np.arange(n) - (n - 1) / 2) * s).astype(np.float32) for n, s in zip(shape, spacing, strict=True)
+    ]
     return list(np.meshgrid(*axes, indexing="ij", sparse=True))
 
 
 def rotate(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
-    """Turn the coordinates so that a shape drawn in them appears rotated by ``angle`` radians (x towards y)."""
+    """Turn coordinates so that a shape drawn in them is rotated by ``angle`` radians (x towards y)."""
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return c * x + s * y, c * y - s * x
 
 
-def ellipsoid(coords: Sequence[Array], centre: Sequence[Any], radii: Sequence[Any], angle: float = 0.0) -> Array:
+def ellipsoid(
+    coords: Sequence[Array], centre: Sequence[Any] | Array, radii: Sequence[Any] | Array, angle: float = 0.0
+) -> Array:
     """First-order distance to an ellipse or ellipsoid (exact for a ball).
 
     Args:
@@ -67,11 +71,13 @@ def ellipsoid(coords: Sequence[Array], centre: Sequence[Any], radii: Sequence[An
     return np.where(k0 < 1e-3, smallest, k0 * (1 - k0) / np.maximum(k1, 1e-9)).astype(np.float32)
 
 
-def smooth_field(rng: np.random.Generator, shape: Sequence[int], spacing: Sequence[float], scale: float) -> Array:
+def smooth_field(
+    rng: np.random.Generator, shape: Sequence[int], spacing: Sequence[float], scale: float
+) -> Array:
     """Random field with zero mean, unit standard deviation and structures of about ``scale`` millimetres.
 
-    Independent numbers on a coarse grid (one per ``scale``) weight cubic B-splines, one axis after the other, so the
-    cost does not grow with ``scale``.
+    Independent numbers on a coarse grid (one per ``scale``) weight cubic B-splines, one axis after the
+    other, so the cost does not grow with ``scale``.
 
     Args:
         rng: source of randomness.
@@ -90,7 +96,7 @@ def smooth_field(rng: np.random.Generator, shape: Sequence[int], spacing: Sequen
 
 
 def spline_basis(n: int, step: float) -> Array:
-    """Cubic B-splines with unit knot distance at ``n`` points ``step`` apart: an ``(n, knots)`` float32 matrix.
+    """Cubic B-splines with unit knots at ``n`` points ``step`` apart: an ``(n, knots)`` float32 matrix.
 
     Example:
         >>> spline_basis(5, 0.5).sum(axis=1).round(5).tolist()
@@ -123,14 +129,16 @@ def tubes(shape: Sequence[int], spacing: Sequence[float], points: Array, radii: 
     where = tuple(index[inside].T)
     radius = np.zeros(tuple(shape), np.float32)
     np.maximum.at(radius, where, radii[inside].astype(np.float32))
-    distance, nearest = ndimage.distance_transform_edt(radius == 0, sampling=tuple(spacing), return_indices=True)
+    distance, nearest = ndimage.distance_transform_edt(
+        radius == 0, sampling=tuple(spacing), return_indices=True
+    )
     return np.asarray(radius[tuple(nearest)] - distance, np.float32)
 
 
 def branches(
     rng: np.random.Generator,
-    start: Sequence[float],
-    heading: Sequence[float],
+    start: Sequence[float] | Array,
+    heading: Sequence[float] | Array,
     *,
     length: float,
     radius: float,

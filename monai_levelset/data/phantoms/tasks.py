@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from monai_levelset.data.phantoms import lv
+from monai_levelset.data.phantoms import brats, fundus, lits, liver, lv, natural, prostate
 from monai_levelset.data.phantoms.case import PhantomCase, PhantomTask
 
-TASKS: dict[str, PhantomTask] = {module.TASK.name: module.TASK for module in (lv,)}
+MODULES = (liver, lv, prostate, lits, brats, fundus, natural)
+TASKS: dict[str, PhantomTask] = {module.TASK.name: module.TASK for module in MODULES}
 
 
 def get_task(name: str) -> PhantomTask:
