@@ -80,8 +80,9 @@ def _to_contour(inside: NDArray[np.bool_], h: tuple[float, ...]) -> NDArray[np.f
         return (steps - 0.5) * h[0]
     distance, nearest = distance_transform_edt(inside, sampling=h, return_indices=True)
     squares = np.zeros(inside.shape)
-    for index, grid, s in zip(nearest, np.indices(inside.shape, sparse=True), h, strict=True):
-        squares += (index - grid) ** 2 * s**4
+    positions = np.ogrid[tuple(slice(n) for n in inside.shape)]
+    for index, position, s in zip(nearest, positions, h, strict=True):
+        squares += (index - position) ** 2 * s**4
     return distance - 0.5 * np.sqrt(squares) / np.maximum(distance, min(h))
 
 

@@ -212,22 +212,17 @@ def _diagonal(phi: Tensor, h: Sequence[float]) -> float:
     return math.hypot(*(n * s for n, s in zip(phi.shape[2:], h, strict=True)))
 
 
-def _step(
-    phi: Tensor, forces: Sequence[Force | StatefulForce], states: Sequence[Any], dt: float
-) -> tuple[Tensor, list[Any]]:
+def _step(phi: Tensor, forces: Sequence[Any], states: Sequence[Any], dt: float) -> tuple[Tensor, list[Any]]:
     new, new_states = phi, []
     for force, state in zip(forces, states, strict=True):
-        if isinstance(force, StatefulForce):
-            velocity, state = force.step(phi, state)
-        else:
-            velocity = force(phi)
+        velocity, next_state = (force(phi), None) if state is None else force.step(phi, state)
         new = torch.add(new, velocity, alpha=dt)
-        new_states.append(state)
+        new_states.append(next_state)
     return new, new_states
 
 
 @torch.no_grad()
-def _energy(phi: Tensor, forces: Sequence[Force | StatefulForce], states: Sequence[Any]) -> Tensor:
+def _energy(phi: Tensor, forces: Sequence[Any], states: Sequence[Any]) -> Tensor:
     total = phi.new_zeros(phi.shape[0])
     for force, state in zip(forces, states, strict=True):
         if hasattr(force, "energy"):

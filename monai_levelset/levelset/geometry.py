@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -138,15 +139,13 @@ def _second_order(padded: Tensor, h: Sequence[float], g: Sequence[Tensor]) -> tu
     """Laplacian and g^T Hessian g from the 3^D neighbourhood."""
     d = len(h)
     centre = 2 * _shift(padded, [0] * d)
-    laplacian, quadratic = 0.0, 0.0
-    for a in range(d):
-        second = _shift(padded, _unit(a, d)) + _shift(padded, _unit(a, d, -1)) - centre
-        second = second * h[a] ** -2
-        laplacian = laplacian + second
-        quadratic = quadratic + second * g[a] * g[a]
-        for b in range(a):
-            quadratic = quadratic + _mixed(padded, h, a, b) * g[a] * g[b]
-    return laplacian, quadratic  # type: ignore[return-value]
+    second = [
+        (_shift(padded, _unit(a, d)) + _shift(padded, _unit(a, d, -1)) - centre) * h[a] ** -2
+        for a in range(d)
+    ]
+    quadratic = [second[a] * g[a] * g[a] for a in range(d)]
+    quadratic += [_mixed(padded, h, a, b) * g[a] * g[b] for a in range(d) for b in range(a)]
+    return reduce(torch.add, second), reduce(torch.add, quadratic)
 
 
 def _mixed(padded: Tensor, h: Sequence[float], a: int, b: int) -> Tensor:
@@ -264,10 +263,7 @@ def _norm2(g: Sequence[Tensor]) -> Tensor:
 
 
 def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    total = a[0] * b[0]
-    for x, y in zip(a[1:], b[1:], strict=True):
-        total = total + x * y
-    return total
+    return reduce(torch.add, (x * y for x, y in zip(a, b, strict=True)))
 
 
 def _gaussian(x: Tensor, sigma: float, spacing: Sequence[float]) -> Tensor:
