@@ -95,7 +95,7 @@ def _head(metric: str, summary: Mapping[str, Any]) -> str:
 
 def _tiles(summary: Mapping[str, Any]) -> str:
     tiles = [
-        f"<li><b>{mean:.3f} ± {summary['sd'][key]:.3f}</b><span>{_head(key, summary)}, mean ± sd</span></li>"
+        f"<li><b>{mean:.3f}</b><span>mean {_head(key, summary)}, sd {summary['sd'][key]:.3f}</span></li>"
         for key, mean in summary["mean"].items()
         if key in ("dice", "iou", "hd95")
     ]

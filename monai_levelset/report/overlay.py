@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +99,10 @@ def overlay_figure(rows: Mapping[str, Sequence[Panel]], *, crop: bool = True, co
     """A montage of cases.
 
     Args:
-        rows: group, such as "best", -> its panels. A group longer than ``columns`` is wrapped.
+        rows: group, such as "best", -> its panels. A group longer than ``columns`` is
+            spread evenly over several rows.
         crop: whether to zoom in on the contours.
-        columns: panels per row.
+        columns: most panels per row.
 
     Returns:
         The figure; write it with :func:`~monai_levelset.report.drawing.save_figure`.
@@ -108,11 +110,7 @@ def overlay_figure(rows: Mapping[str, Sequence[Panel]], *, crop: bool = True, co
     Raises:
         ValueError: if there is no panel.
     """
-    lines = [
-        (name if start == 0 else "", list(panels[start : start + columns]))
-        for name, panels in rows.items()
-        for start in range(0, len(panels), columns)
-    ]
+    lines = [line for name, panels in rows.items() for line in _wrap(name, panels, columns)]
     if not lines:
         raise ValueError("there is no panel to draw")
     widest = max(len(panels) for _, panels in lines)
@@ -126,6 +124,13 @@ def overlay_figure(rows: Mapping[str, Sequence[Panel]], *, crop: bool = True, co
         row_label(axes_row[0], name)
     legend(figure, {"ground truth": TRUTH, "prediction": PREDICTION})
     return figure
+
+
+def _wrap(name: str, panels: Sequence[Panel], columns: int) -> list[tuple[str, list[Panel]]]:
+    count = math.ceil(len(panels) / columns)
+    length = math.ceil(len(panels) / max(count, 1))
+    parts = [list(panels[row * length : (row + 1) * length]) for row in range(count)]
+    return [("" if row else name, part) for row, part in enumerate(parts)]
 
 
 def row_label(axes: Any, text: str) -> None:

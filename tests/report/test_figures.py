@@ -138,10 +138,10 @@ def test_overlay_figure_wraps_and_labels(tmp_path: Path) -> None:
     panel = Panel(
         np.zeros((SIDE, SIDE)), {TRUTH: disc(20, 20, 8), PREDICTION: disc(22, 20, 8)}, "case", "0.87"
     )
-    figure = overlay_figure({"all": [panel] * 3}, columns=2)
-    assert len(figure.axes) == 4
+    figure = overlay_figure({"all": [panel] * 5}, columns=4)
+    assert len(figure.axes) == 6  # 3 + 2, not 4 + 1
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts.count("0.87") == 3
+    assert texts.count("0.87") == 5
     assert "all" in texts
     image = picture(figure, tmp_path)
     assert len(dots(image, TRUTH)) > 200
