@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(name: str, words: Sequence[str]) -> int:
     try:
-        _run(_load(COMMANDS[name][0]), words, name=f"{PROGRAM} {name}")
+        _run(name, _load(COMMANDS[name][0]), words)
     except SystemExit as exit_:  # raised by Fire for --help and for a wrong command line
         return exit_.code if isinstance(exit_.code, int) else 1
     except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def _load(target: str) -> Callable[..., object]:
     return command
 
 
-def _run(command: Callable[..., object], words: Sequence[str], *, name: str) -> None:
+def _run(name: str, command: Callable[..., object], words: Sequence[str]) -> None:
     """Let Fire read all of `words` first, and call the command only if every word was understood."""
     import fire
 
@@ -92,8 +92,10 @@ def _run(command: Callable[..., object], words: Sequence[str], *, name: str) -> 
     def remember(*args: Any, **kwargs: Any) -> None:
         calls.append(functools.partial(command, *args, **kwargs))
 
+    fire.decorators.FIRE_METADATA = "_fire"  # under its public name, help would list it as a subcommand
     parsers = {parameter: functools.partial(_text, parameter) for parameter in _text_parameters(command)}
-    fire.Fire(fire.decorators.SetParseFns(**parsers)(remember), command=list(words), name=name)
+    fire.decorators.SetParseFns(**parsers)(remember)
+    fire.Fire({name: remember}, command=[name, *words], name=PROGRAM)
     for call in calls:
         call()
 
