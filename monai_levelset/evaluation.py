@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shlex
 import sys
@@ -218,7 +219,13 @@ def _print(out: Path, summary: Mapping[str, Any]) -> None:
 
 def _command(arguments: Mapping[str, Any]) -> str:
     given = [(key, value) for key, value in arguments.items() if value not in (None, "")]
-    return shlex.join(["monai-levelset", "evaluate", *(str(x) for key, v in given for x in (f"--{key}", v))])
+    return shlex.join(
+        ["monai-levelset", "evaluate", *(x for key, v in given for x in (f"--{key}", _text(v)))]
+    )
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
 def versions() -> dict[str, str]:

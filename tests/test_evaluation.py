@@ -115,6 +115,7 @@ def test_classes(folders: dict[str, Path]) -> None:
     save(folders["labels"] / "a.nii.gz", cube(3) * 2)
     summary = run(folders, classes={"whole": [1, 2], "core": 2})
     assert (summary["cases"][0]["dice_whole"], summary["cases"][0]["dice_core"]) == (1.0, 0.0)
+    assert summary["command"].endswith("""--classes '{"whole": [1, 2], "core": 2}'""")
     assert run(folders, classes=1)["cases"][1]["dice"] == 0.5
 
 
