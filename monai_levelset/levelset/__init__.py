@@ -18,14 +18,8 @@ from .geometry import (
     laplacian,
 )
 from .heaviside import HeavisideKind, dirac, dirac_derivative, heaviside
-from .shape_prior import (
-    PoseGradient,
-    Similarity,
-    canonical_prior,
-    moments_pose,
-    pose_gradient,
-    rotation_matrix,
-)
+from .shape_prior import PoseGradient, canonical_prior, moments_pose, pose_gradient
+from .similarity import Similarity, rotation_matrix
 
 __all__ = [
     "CurvatureForce",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -16,11 +17,11 @@ from .geometry import (
     curvature_times_gradient,
     gradient,
     gradient_magnitude,
-    laplacian,
     spatial_dims,
 )
 from .heaviside import HeavisideKind, _check, dirac, dirac_derivative, heaviside
-from .shape_prior import Similarity, moments_pose, prior_with_gradient, residual_and_jacobian, rotation_matrix
+from .shape_prior import moments_pose, prior_with_gradient, residual_and_jacobian
+from .similarity import Similarity, per_item, rotation_matrix
 
 
 @runtime_checkable
@@ -194,28 +195,33 @@ class ShapePriorForce:
     steepens phi around it; it grows with r^2 and makes large steps unstable, so it is left out unless
     `dirac_derivative_term=True`.
 
-    The pose A is the force's state. It starts from `moments_pose(phi, prior_phi)` and follows, in every step
-    of `evolve`, the energy's gradient, preconditioned by its damped Gauss-Newton matrix in (log S, angle,
-    T/radius): convergence does not depend on image size or voxel spacing.
+    The pose A is the force's state. It starts from `moments_pose(phi, prior_phi)`, is refined by
+    `pose_warmup` steps while phi stands still, and then follows, in every step of `evolve`, the energy's
+    gradient, preconditioned by its damped Gauss-Newton matrix in (log S, angle, T/radius): convergence does
+    not depend on image size or voxel spacing. By default the pose is fitted robustly (Huber), so that a
+    missing or leaking part of the contour does not drag the prior along: with the paper's plain square
+    (`pose_residual_limit=None`) pose and contour soon agree on a place that fits neither.
 
     Args:
         prior_phi: phi_M, signed distance of the prior, `(B, 1, *spatial)` or `(1, 1, *spatial)`; its grid may
             differ in size from the image's but has the same spacing. See `canonical_prior`.
-        weight: nu.
+        weight: nu. Steps of the contour are stable for dt nu S^2 < eps.
         residual_limit: rho becomes linear beyond this |r| (Huber), so that far parts pull no harder; in mm.
             Default: none, the paper's square.
+        pose_residual_limit: the same for the fit of the pose, in units of the smallest spacing; `None` for
+            the paper's square.
+        pose_warmup: pose steps before the first step of phi, not differentiated; only without `initial_pose`.
         pose_rate: share of the Gauss-Newton step taken each time; 0 keeps the initial pose.
         max_pose_change: largest change per step of log S, angle (radians) and T/radius.
         damping: added to the Gauss-Newton matrix, relative to its mean diagonal.
-        initial_pose: start from here instead; needed for exact gradients through the start, since
-            `moments_pose` is a constant to autograd.
+        initial_pose: start from here instead. The start is a constant to autograd, unless given here.
         dirac_derivative_term: see above.
         spacing: mm per voxel; default 1.
         eps: half width of delta, in the unit of phi.
         kind: family of delta.
 
     Raises:
-        ValueError: wrong shape of `prior_phi`, `eps` or `residual_limit` not positive, unknown `kind`.
+        ValueError: wrong shape of `prior_phi`, `eps` or a limit not positive, unknown `kind`.
 
     Example:
         >>> import torch
@@ -231,8 +237,10 @@ class ShapePriorForce:
         self,
         prior_phi: Tensor,
         *,
-        weight: float = 1.0,
+        weight: float = 0.25,
         residual_limit: float | None = None,
+        pose_residual_limit: float | None = 0.25,
+        pose_warmup: int = 5,
         pose_rate: float = 0.5,
         max_pose_change: float = 0.1,
         damping: float = 1e-2,
@@ -243,14 +251,21 @@ class ShapePriorForce:
         kind: HeavisideKind = "sine",
     ) -> None:
         _check(eps, kind)
-        if residual_limit is not None and not residual_limit > 0:
-            raise ValueError(f"`residual_limit` must be positive, got {residual_limit}.")
+        for name, value in {
+            "residual_limit": residual_limit,
+            "pose_residual_limit": pose_residual_limit,
+        }.items():
+            if value is not None and not value > 0:
+                raise ValueError(f"`{name}` must be positive or None, got {value}.")
+        if pose_warmup < 0:
+            raise ValueError(f"`pose_warmup` must not be negative, got {pose_warmup}.")
         self.spacing = check_spacing(spacing, spatial_dims(prior_phi, "prior_phi"))
         self.prior_phi = prior_phi
         self._stacked = prior_with_gradient(prior_phi, self.spacing)
         extent = min((n - 1) * s for n, s in zip(prior_phi.shape[2:], self.spacing, strict=True))
         self._radius = max(extent / 4, min(self.spacing))
         self.weight, self.residual_limit = weight, residual_limit
+        self.pose_residual_limit, self.pose_warmup = pose_residual_limit, pose_warmup
         self.pose_rate, self.max_pose_change, self.damping = pose_rate, max_pose_change, damping
         self.initial_pose, self.dirac_derivative_term = initial_pose, dirac_derivative_term
         self.eps, self.kind = eps, kind
@@ -259,13 +274,19 @@ class ShapePriorForce:
         """The given initial pose, or the one from the moments."""
         if self.initial_pose is not None:
             return self.initial_pose
-        return moments_pose(phi, self.prior_phi, spacing=self.spacing)
+        pose = moments_pose(phi, self.prior_phi, spacing=self.spacing)
+        with torch.no_grad():
+            band = dirac(phi, self.eps, self.kind)
+            for _ in range(self.pose_warmup):
+                r, jacobian = residual_and_jacobian(phi, self._stacked, pose, self.spacing)
+                pose = self._next_pose(pose, band, r, jacobian)
+        return pose
 
     def step(self, phi: Tensor, state: Similarity) -> tuple[Tensor, Similarity]:
         """Velocity at (phi, pose) and the next pose."""
         r, jacobian = residual_and_jacobian(phi, self._stacked, state, self.spacing)
         band = dirac(phi, self.eps, self.kind)
-        scale = state.scale.view(-1, 1, *(1,) * len(self.spacing))
+        scale = per_item(state.scale, len(self.spacing))
         velocity = (-2 * self.weight) * scale * band * self._clip(r)
         if self.dirac_derivative_term:
             velocity = velocity - self.weight * dirac_derivative(phi, self.eps, self.kind) * self._rho(r)
@@ -273,7 +294,7 @@ class ShapePriorForce:
 
     def energy(self, phi: Tensor, state: Similarity) -> Tensor:
         """Weighted squared difference of the two distances on the contour, `(B,)`."""
-        scale = state.scale.view(-1, 1, *(1,) * len(self.spacing))
+        scale = per_item(state.scale, len(self.spacing))
         r = scale * phi - state.warp(self.prior_phi, phi.shape[2:], self.spacing)
         band = dirac(phi, self.eps, self.kind)
         return self.weight * math.prod(self.spacing) * _sum(band * self._rho(r))
@@ -285,12 +306,13 @@ class ShapePriorForce:
         clipped = self._clip(r)
         return clipped * (2 * r - clipped)
 
-    def _next_pose(self, pose: Similarity, band: Tensor, r: Tensor, jacobian: Tensor) -> Similarity:
+    def _next_pose(self, pose: Similarity, band: Tensor, r: Tensor, jacobian: list[Tensor]) -> Similarity:
         d = len(self.spacing)
-        if self.residual_limit is not None:
-            band = band * self.residual_limit / r.abs().clamp_min(self.residual_limit)
-        unit = jacobian.new_tensor([1.0] * (jacobian.shape[1] - d) + [self._radius] * d)
-        columns = torch.cat([jacobian, r], 1).flatten(2)
+        if self.pose_residual_limit is not None:
+            limit = self.pose_residual_limit * min(self.spacing)
+            band = band * limit / r.abs().clamp_min(limit)
+        unit = r.new_tensor([1.0] * (len(jacobian) - d) + [self._radius] * d)
+        columns = torch.cat([*jacobian, r], 1).flatten(2)
         gram = (columns * band.flatten(2)) @ columns.transpose(1, 2)
         normal = gram[:, :-1, :-1] * unit * unit[:, None]
         diagonal = normal.diagonal(dim1=1, dim2=2).mean(1)
@@ -341,14 +363,23 @@ class DistanceRegularization:
     def __call__(self, phi: Tensor) -> Tensor:
         """Velocity, see the class."""
         h = check_spacing(self.spacing, spatial_dims(phi))
-        g = gradient(phi, h)
-        slope = (g.square().sum(2, keepdim=True) + 1e-10).sqrt()
-        excess = 1 / slope
+        g = gradient(phi, h)[:, 0]
+        parts = [self._flux(phi, g, axis, h).diff(dim=axis + 2) / h[axis] for axis in range(len(h))]
+        return self.weight * reduce(torch.add, parts)
+
+    def _flux(self, phi: Tensor, g: Tensor, axis: int, h: Sequence[float]) -> Tensor:
+        """d_p grad phi through the faces across one axis; none through the image border."""
+        dim = axis + 2
+        normal = phi.diff(dim=dim) / h[axis]
+        squares = g.square().sum(1, keepdim=True) - g[:, axis : axis + 1].square()
+        n = phi.shape[dim]
+        across = 0.5 * (squares.narrow(dim, 0, n - 1) + squares.narrow(dim, 1, n - 1))
+        slope = (normal * normal + across + 1e-10).sqrt()
+        factor = 1 - 1 / slope
         if self.potential == "double-well":
-            excess = torch.where(slope > 1, excess, 1 - torch.sinc(2 * slope))
-        flux = excess * g
-        divergence = sum(gradient(flux[:, :, a], h)[:, :, a] for a in range(len(h)))
-        return self.weight * (laplacian(phi, h) - divergence)
+            factor = torch.where(slope > 1, factor, torch.sinc(2 * slope))
+        side = [0, 0] * (len(h) - 1 - axis) + [1, 1]
+        return F.pad(factor * normal, side)
 
     def energy(self, phi: Tensor) -> Tensor:
         """Sum of the potential, `(B,)`."""

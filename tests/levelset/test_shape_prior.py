@@ -101,7 +101,7 @@ def test_pose_gradient_matches_autograd(solid):
     else:
         shape, h, angle = (48, 52), (1.0, 0.8), torch.tensor([[0.3]]).double()
         x, y = coordinates(shape, h)
-        prior = (10 - (x**2 + 2 * y**2 + 4).sqrt())[None, None]
+        prior = (10 - (x**2 + 2 * y**2 + 25).sqrt())[None, None]
         phi, t = ball(shape, 8.0, (2.0, -1.0), h), torch.tensor([[0.7, -0.4]]).double()
     scale, turn = torch.tensor([1.2]).double(), torch.zeros_like(angle)
     for parameter in (scale, turn, t):
@@ -111,8 +111,9 @@ def test_pose_gradient_matches_autograd(solid):
     energy = math.prod(h) * (dirac(phi) * r * r).sum()
     expected = torch.autograd.grad(energy, (scale, turn, t))
     actual = pose_gradient(phi, prior, Similarity(*(p.detach() for p in pose)), spacing=h)
+    # Autograd differentiates the linear interpolation, the formula interpolates central differences.
     for a, e in zip(actual, expected, strict=True):
-        assert (a - e).abs().max() < 0.02 * e.abs().max()
+        assert (a - e).abs().max() < 0.03 * e.abs().max()
 
 
 @settings(max_examples=8)
@@ -160,10 +161,23 @@ def test_moments_of_an_empty_level_set_give_the_identity_for_that_item_only():
     phi = torch.cat([ball((32, 32), 6.0, (3.0, 0.0)), torch.full((1, 1, 32, 32), -5.0).double()])
     pose = moments_pose(phi, ball((32, 32), 9.0))
     assert pose.scale[0].item() == pytest.approx(1.5, abs=0.03)
-    assert torch.allclose(pose.translation[0], torch.tensor([-4.5, 0.0]).double(), atol=0.1)
+    assert torch.allclose(pose.inverse().translation[0], torch.tensor([3.0, 0.0]).double(), atol=0.1)
     assert pose.scale[1] == 1
     assert torch.equal(pose.rotation[1], torch.eye(2, dtype=torch.float64))
     assert pose.translation[1].tolist() == [0, 0]
+
+
+def test_a_robust_pose_ignores_a_missing_part():
+    whole = ball((64, 64), 16.0, (2.0, -3.0))
+    bitten = torch.minimum(whole, -ball((64, 64), 9.0, (2.0, 13.0)))
+    prior = ball((64, 64), 12.0)
+    errors = []
+    for limit in (None, 0.25):
+        force = ShapePriorForce(prior, weight=1e-6, pose_residual_limit=limit)
+        pose = evolve(bitten, [force], steps=30, reinitialize_every=0).states[0]
+        errors.append((pose.inverse().translation[0] - torch.tensor([2.0, -3.0])).norm().item())
+    assert errors[1] < 0.6
+    assert errors[0] > 2 * errors[1]
 
 
 def test_moments_pose_never_mirrors():
