@@ -15,7 +15,6 @@ from .geometry import (
     edge_indicator,
     gradient,
     gradient_magnitude,
-    laplacian,
 )
 from .heaviside import HeavisideKind, dirac, dirac_derivative, heaviside
 from .shape_prior import PoseGradient, canonical_prior, moments_pose, pose_gradient
@@ -44,7 +43,6 @@ __all__ = [
     "gradient",
     "gradient_magnitude",
     "heaviside",
-    "laplacian",
     "moments_pose",
     "pose_gradient",
     "reinitialize",

@@ -15,8 +15,6 @@ from .distance import reinitialize
 from .forces import Force, StatefulForce
 from .geometry import check_spacing, spatial_dims
 
-_REINITIALIZE_STEPS = 8
-
 
 class ResultCode(IntEnum):
     """How the evolution of one item ended; `message` says what to do about it.
@@ -106,6 +104,7 @@ def evolve(
     dt: float = 0.5,
     spacing: Sequence[float] | None = None,
     reinitialize_every: int = 5,
+    reinitialize_steps: int = 8,
     tolerance: float = 0.0,
     check_every: int = 10,
     record_energy: bool = True,
@@ -127,6 +126,8 @@ def evolve(
         reinitialize_every: make phi a signed distance near the contour again after every so many steps; 0 for
             never. Forces with the compact delta (`kind="sine"`) act only where |phi| < eps: without
             re-initialisation their contour stops after moving about eps.
+        reinitialize_steps: steps of each; the band they mend, `reinitialize_steps * min(spacing)/2` on either
+            side, should be at least twice eps.
         tolerance: an item has converged when its energy changes between two checks by less than this part of
             its size. 0: take all steps.
         check_every: steps between two energy checks. Only here, and only if `tolerance` > 0, does the host
@@ -164,7 +165,7 @@ def evolve(
     for i in range(1, steps + 1):
         new, new_states = _step(phi, forces, states, dt)
         if reinitialize_every and i % reinitialize_every == 0:
-            new = reinitialize(new, h, steps=_REINITIALIZE_STEPS)
+            new = reinitialize(new, h, steps=reinitialize_steps)
         good = new.detach().flatten(1).abs().amax(1) <= bound
         code = torch.where(moving & ~good, int(ResultCode.DIVERGED), code)
         moving = moving & good

@@ -145,7 +145,7 @@ class RegionForce:
         weight: lambda.
         clip: largest |log odds|; the default 5 keeps p within [0.0067, 0.9933].
         spacing: mm per voxel, for the energy; default 1.
-        eps: half width of delta, in the unit of phi.
+        eps: half width of delta, in the unit of phi: about 1.5 times the largest spacing.
         kind: family of H and delta.
 
     Raises:

@@ -158,32 +158,6 @@ def _mixed(padded: Tensor, h: Sequence[float], a: int, b: int) -> Tensor:
     return (corner(1, 1) + corner(-1, -1) - corner(1, -1) - corner(-1, 1)) * (0.5 / (h[a] * h[b]))
 
 
-def laplacian(x: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """Compact (2D + 1 point) Laplacian with a replicated border, per mm^2.
-
-    Args:
-        x: `(B, C, *spatial)`, 2D or 3D.
-        spacing: mm per voxel, one per axis; default 1.
-
-    Returns:
-        Tensor of the shape of `x`.
-
-    Raises:
-        ValueError: wrong shape, dtype or spacing.
-
-    Example:
-        >>> import torch
-        >>> laplacian(torch.arange(5.0).square().expand(1, 1, 5, 5))[0, 0, 2, 1:4]
-        tensor([2., 2., 2.])
-    """
-    h = check_spacing(spacing, spatial_dims(x, "x"))
-    p, d = _pad(x), len(h)
-    total = x * (-2 * sum(s**-2 for s in h))
-    for a in range(d):
-        total = total + (_shift(p, _unit(a, d)) + _shift(p, _unit(a, d, -1))) * h[a] ** -2
-    return total
-
-
 def curvature(
     phi: Tensor, spacing: Sequence[float] | None = None, weight: Tensor | None = None, eps: float = 1e-8
 ) -> Tensor:
