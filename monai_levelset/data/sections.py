@@ -1,0 +1,102 @@
+"""From a data folder to the lists of 2D items that a bundle trains and validates on, checked beforehand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_levelset.data.checks import check_folder, check_items
+from monai_levelset.data.datalist import Item, load_datalist, split_labeled
+from monai_levelset.data.errors import DataError
+from monai_levelset.data.slices import slice_items
+from monai_levelset.data.sunnybrook import sunnybrook_png_items
+
+__all__ = ["load_section", "training_items"]
+
+logger = logging.getLogger(__name__)
+_SUNNYBROOK_NAMES = {"training": "train", "validation": "val", "test": "test"}
+
+
+def load_section(dataset_dir: str | Path, section: str) -> list[Item]:
+    """One section of a data folder, unchecked: of `datalist.json`, or of the Sunnybrook PNG layout.
+
+    Args:
+        dataset_dir: the folder.
+        section: `training`, `validation` or `test`.
+
+    Returns:
+        Items with absolute paths, `id`, `patient` and `labeled`.
+
+    Raises:
+        DataError: the folder is missing or empty, or neither layout is found; and what `load_datalist` raises.
+
+    Example:
+        >>> load_section("no/such/folder", "training")
+        Traceback (most recent call last):
+        ...
+        monai_levelset.data.errors.DataError: no/such/folder: ...
+    """
+    folder = check_folder(dataset_dir)
+    if (folder / "datalist.json").is_file():
+        return load_datalist(folder / "datalist.json", section)
+    if (folder / "splits.json").is_file() and (folder / "endocardium").is_dir():
+        sections = sunnybrook_png_items(folder)
+        items = sections.get(section) or sections[_SUNNYBROOK_NAMES[section]]
+        return [{**item, "labeled": 1} for item in items]
+    raise DataError(
+        f"{folder}: neither datalist.json nor the Sunnybrook layout (splits.json, images/, endocardium/) is here. "
+        "Write a data list (see the user guide), or make one with `monai-levelset prepare`."
+    )
+
+
+def training_items(
+    dataset_dir: str | Path,
+    section: str = "training",
+    *,
+    labeled_fraction: float = 1.0,
+    seed: int = 0,
+    keep: str = "all",
+    cache_dir: str | Path | None = None,
+    label_values: Sequence[int] = (0, 1, 255),
+) -> list[Item]:
+    """Items of one section as 2D slices, after every file was checked.
+
+    Args:
+        dataset_dir: see `load_section`.
+        section: `training` or `validation`.
+        labeled_fraction: part of the patients whose labels are used; of the others `label` is taken away.
+        seed: which patients these are; see `split_labeled`.
+        keep: `all` items, or only the `labeled` or `unlabeled` ones.
+        cache_dir: where volumes are cut into slices, once; default `.slices` in the data folder. 2D data need none.
+        label_values: what labels may hold.
+
+    Returns:
+        The items; those without `label` have `labeled` 0.
+
+    Raises:
+        DataError: any file is missing, unreadable or does not fit; nothing is labelled; see `check_items`.
+        ValueError: `keep` or `labeled_fraction` is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_levelset.data.phantoms import generate_phantoms
+        >>> folder = Path(tempfile.mkdtemp()) / "lv"
+        >>> _ = generate_phantoms("lv", folder, cases=4, seed=0)
+        >>> items = training_items(folder, labeled_fraction=0.5, keep="labeled")
+        >>> {item["labeled"] for item in items}
+        {1}
+    """
+    if keep not in ("all", "labeled", "unlabeled"):
+        raise ValueError(f"`keep` must be all, labeled or unlabeled, got {keep!r}.")
+    items = load_section(dataset_dir, section)
+    check_items(items, label_values=label_values)
+    if labeled_fraction != 1:
+        items = split_labeled(items, labeled_fraction, seed)
+    items = slice_items(items, cache_dir or Path(dataset_dir) / ".slices")
+    items = [{**item, "labeled": int("label" in item)} for item in items]
+    labeled = sum(item["labeled"] for item in items)
+    logger.info("%s: %d slices for %s, %d of them labelled.", dataset_dir, len(items), section, labeled)
+    if keep == "all":
+        return items
+    return [item for item in items if item["labeled"] == (keep == "labeled")]

@@ -1,0 +1,17 @@
+"""Ignite trainers, memory replay, and what a run saves."""
+
+from .checkpoint import BestNetwork, RandomState, RunCheckpoint
+from .fcn_level_set_trainer import FCNLevelSetTrainer
+from .memory_replay import MemoryReplay
+from .pretrained import PretrainedWeights
+from .validation import UpdateValidationHandler
+
+__all__ = [
+    "BestNetwork",
+    "FCNLevelSetTrainer",
+    "MemoryReplay",
+    "PretrainedWeights",
+    "RandomState",
+    "RunCheckpoint",
+    "UpdateValidationHandler",
+]

@@ -1,0 +1,196 @@
+"""What a run leaves on disk: a checkpoint to resume from, and the best network."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_levelset.data.atomic import atomic_path
+from monai_levelset.data.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class RandomState:
+    """State of the global random generators of Python, NumPy and torch (CPU and GPUs), for checkpoints.
+
+    Example:
+        >>> import torch
+        >>> state = RandomState().state_dict()
+        >>> first = torch.rand(1)
+        >>> RandomState().load_state_dict(state)
+        >>> bool(torch.rand(1) == first)
+        True
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states, in types that `torch.load(weights_only=True)` accepts."""
+        kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global generator is the one MONAI uses
+        return {
+            "python": random.getstate(),
+            "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put the generators back into these states."""
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal), gauss))
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+
+
+class RunCheckpoint:
+    """Save everything a run needs to go on after each epoch, and go on from there.
+
+    A run of N epochs that is resumed for N more ends exactly, on a CPU bit for bit, where a run of 2N would have,
+    also after it was killed: the file is replaced only when the new one is complete. Attach it after the
+    validation, so that the best metric is part of the state.
+
+    Args:
+        path: the checkpoint file.
+        objects: what to save, by name: anything with `state_dict` and `load_state_dict`, such as the network,
+            optimiser, scheduler, replay buffer, `BestNetwork`. The trainer (its epoch and number of updates)
+            and the random generators are added.
+        resume: start from the file. Otherwise the file of an earlier run is replaced at the first epoch's end.
+        every: epochs between two saves.
+
+    Raises:
+        DataError: `resume` and the file is missing, unreadable, or of other objects; the message says which.
+
+    Example:
+        >>> import tempfile
+        >>> engine = Engine(lambda engine, batch: None)
+        >>> path = Path(tempfile.mkdtemp()) / "run.pt"
+        >>> RunCheckpoint(path, {"net": nn.Linear(1, 1)}).attach(engine)
+        >>> state = engine.run([0], max_epochs=2)
+        >>> torch.load(path, weights_only=True)["trainer"]["iteration"]
+        2
+    """
+
+    def __init__(
+        self, path: str | Path, objects: Mapping[str, Any], *, resume: bool = False, every: int = 1
+    ) -> None:
+        self.path, self.resume, self.every = Path(path), resume, every
+        self.objects = {name: value for name, value in objects.items() if value is not None}
+
+    def attach(self, engine: Engine) -> None:
+        """Load now, if `resume`, and save at the ends of epochs and of the run."""
+        self.objects = {**self.objects, "trainer": engine, "random": RandomState()}
+        if self.resume:
+            engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every), self.save)
+        engine.add_event_handler(Events.COMPLETED, self.save)
+
+    def save(self, engine: Engine) -> None:
+        """Write the file, on the first rank only."""
+        if _is_first_rank():
+            save_atomically({name: _bare(value).state_dict() for name, value in self.objects.items()}, self.path)
+
+    def load(self, engine: Engine) -> None:
+        """Put all objects into the saved state."""
+        state = _read(self.path)
+        missing = sorted(set(self.objects) - set(state))
+        if missing:
+            raise DataError(f"{self.path}: no {', '.join(missing)} in this checkpoint; it is not of such a run.")
+        max_epochs = engine.state.max_epochs
+        for name, value in self.objects.items():
+            try:
+                _bare(value).load_state_dict(state[name])
+            except (RuntimeError, KeyError, ValueError) as error:
+                raise DataError(
+                    f"{self.path}: its {name} does not fit this run ({error}). Resume with the configuration that "
+                    "wrote it, or start anew with --resume False."
+                ) from error
+        engine.state.max_epochs = max_epochs
+        logger.info("Resuming %s after epoch %d.", self.path, engine.state.epoch)
+
+
+class BestNetwork:
+    """Keep the weights of the best validation so far; attach to the validation's evaluator.
+
+    Args:
+        path: file for the bare `state_dict`.
+        network: the network; its wrapper for parallel training is looked through.
+        metric: name in the evaluator's metrics; larger is better.
+
+    Raises:
+        KeyError: the evaluator has no such metric.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "model.pt"
+        >>> evaluator = Engine(lambda engine, batch: None)
+        >>> best = BestNetwork(path, nn.Linear(1, 1), "dice")
+        >>> best.attach(evaluator)
+        >>> @evaluator.on(Events.EPOCH_COMPLETED)
+        ... def score(engine):
+        ...     engine.state.metrics["dice"] = 0.7
+    """
+
+    def __init__(self, path: str | Path, network: nn.Module, metric: str) -> None:
+        self.path, self.network, self.metric = Path(path), network, metric
+        self.value = -float("inf")
+
+    def attach(self, engine: Engine) -> None:
+        """Judge after each run of the evaluator."""
+        engine.add_event_handler(Events.COMPLETED, self.judge)
+
+    def judge(self, engine: Engine) -> None:
+        """Save if better."""
+        if self.metric not in engine.state.metrics:
+            raise KeyError(f"The validation has no metric {self.metric!r}; it has {sorted(engine.state.metrics)}.")
+        value = float(engine.state.metrics[self.metric])
+        if value > self.value:
+            self.value = value
+            if _is_first_rank():
+                save_atomically(_bare(self.network).state_dict(), self.path)
+
+    def state_dict(self) -> dict[str, float]:
+        """The best value so far."""
+        return {"value": self.value}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on from this value."""
+        self.value = state["value"]
+
+
+def save_atomically(value: Any, path: str | Path) -> None:
+    """`torch.save` under a temporary name, flushed to disk, then renamed: the file is old or new, never half."""
+    with atomic_path(Path(path)) as temporary:
+        with open(temporary, "wb") as file:
+            torch.save(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(f"{path}: nothing to resume here. Start with --resume False, or name the run's folder.")
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise DataError(f"{path}: not a readable checkpoint ({error}). Start anew with --resume False.") from error
+    return state
+
+
+def _bare(value: Any) -> Any:
+    return value.module if isinstance(value, nn.parallel.DistributedDataParallel) else value
+
+
+def _is_first_rank() -> bool:
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0

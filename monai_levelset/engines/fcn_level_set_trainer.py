@@ -1,0 +1,171 @@
+"""Trainer of the integrated FCN and level set: labels where there are some, level sets where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from monai.engines import SupervisedTrainer
+from monai.utils import IterationEvents
+from monai.utils.enums import CommonKeys as Keys
+from torch import Tensor
+
+from monai_levelset.transforms import LevelSetRefinement
+
+from .memory_replay import MemoryReplay
+
+
+class FCNLevelSetTrainer(SupervisedTrainer):
+    """Joint semi-supervised training of Tang et al. (2017), section 2.2.
+
+    One iteration takes one mini-batch. Labelled images keep their label. Every unlabelled image goes through the
+    network as it stands; the level set refines the probability map; the result is the label (cross entropy, eq. 5;
+    no gradient passes through the level set). The mini-batch is trained on, then it enters the replay buffer, whose
+    passes give more updates. Every update augments its mini-batch anew.
+
+    Without unlabelled items and with `replay=None` this is plain supervised training, so that all models of a
+    comparison run through the same code. One update ends with `IterationEvents.MODEL_COMPLETED`: attach what belongs
+    to updates, such as an average of the weights, to that event. The number of updates is `engine.state.updates`.
+
+    The mini-batch holds `image`, `label` (any content where unlabelled) and `labeled` (1 or 0 per item).
+
+    Args:
+        refinement: makes the soft label of an unlabelled image from its foreground probability.
+        replay: the buffer, or None.
+        augment: (images, labels) -> (images, labels) of a mini-batch, such as `BatchAugmentation`.
+        scheduler: learning-rate scheduler, stepped once per update.
+        max_updates: training ends after this many updates; None: after `max_epochs`.
+        unlabeled_weight: weight of an unlabelled image's loss, once ramped up.
+        ramp_updates: the weight of unlabelled images grows linearly from 0 over this many updates.
+        views: the probability of an unlabelled image is averaged over this many quarter turns (1, 2 or 4).
+        kwargs: arguments of `monai.engines.SupervisedTrainer`. `loss_function` takes class scores
+            `(B, C, H, W)` and class probabilities of the same shape, and returns one loss per item `(B,)` or
+            per pixel.
+
+    Raises:
+        ValueError: an unlabelled item arrives and there is no `refinement`, `views` is not 1, 2 or 4, or the loss
+            function averages over items.
+
+    Example:
+        >>> import torch
+        >>> from monai_levelset.networks import ShallowFCN
+        >>> item = {"image": torch.rand(2, 1, 24, 24), "label": torch.zeros(2, 1, 24, 24), "labeled": torch.ones(2)}
+        >>> network = ShallowFCN()
+        >>> trainer = FCNLevelSetTrainer(
+        ...     device=torch.device("cpu"), max_epochs=1, train_data_loader=[item], network=network,
+        ...     optimizer=torch.optim.Adadelta(network.parameters()),
+        ...     loss_function=torch.nn.CrossEntropyLoss(reduction="none"))
+        >>> trainer.run()
+        >>> trainer.state.updates
+        1
+    """
+
+    def __init__(
+        self,
+        *,
+        refinement: LevelSetRefinement | None = None,
+        replay: MemoryReplay | None = None,
+        augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        scheduler: Any = None,
+        max_updates: int | None = None,
+        unlabeled_weight: float = 1.0,
+        ramp_updates: int = 0,
+        views: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        if views not in (1, 2, 4):
+            raise ValueError(f"`views` counts quarter turns: 1, 2 or 4, got {views}.")
+        super().__init__(decollate=False, **kwargs)
+        self.refinement, self.replay, self.augment, self.scheduler = refinement, replay, augment, scheduler
+        self.max_updates, self.views = max_updates, views
+        self.unlabeled_weight, self.ramp_updates = unlabeled_weight, ramp_updates
+        self.state.updates = 0
+        if "updates" not in self.state_dict_user_keys:
+            self.state_dict_user_keys.append("updates")
+
+    def _iteration(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+        image = _plain(batchdata[Keys.IMAGE]).to(self.state.device, non_blocking=self.non_blocking)
+        label = _plain(batchdata[Keys.LABEL]).to(image)
+        labeled = batchdata["labeled"].to(image)
+        label = self.targets(image, label, labeled)
+        output = self._update(image, label, labeled)
+        if self.replay is not None:
+            for sample in self.replay.push((image, label, labeled)):
+                output = self._update(*sample)
+        return output
+
+    @torch.no_grad()
+    def targets(self, image: Tensor, label: Tensor, labeled: Tensor) -> Tensor:
+        """Labels `(B, 1, H, W)`, those of unlabelled images replaced by the level set's soft mask."""
+        unlabeled = labeled < 0.5
+        if not bool(unlabeled.any()):
+            return label
+        if self.refinement is None:
+            raise ValueError(
+                "An unlabelled image arrived and the trainer has no `refinement` to make its label. Give one, or "
+                "leave unlabelled items out of the data list."
+            )
+        refined = self.refinement.soft(self._probability(image[unlabeled]))
+        label = label.clone()
+        label[unlabeled] = refined.to(label)
+        return label
+
+    def _probability(self, image: Tensor) -> Tensor:
+        self.network.eval()
+        turns = range(0, 4, 4 // self.views)
+        views = [torch.rot90(self._foreground(torch.rot90(image, k, (2, 3))), -k, (2, 3)) for k in turns]
+        return torch.stack(views).mean(0)
+
+    def _foreground(self, image: Tensor) -> Tensor:
+        network = getattr(self.network, "module", self.network)
+        return self.inferer(image, network).softmax(1)[:, 1:]
+
+    def _update(self, image: Tensor, label: Tensor, labeled: Tensor) -> dict[str, Any]:
+        if self.max_updates is not None and self.state.updates >= self.max_updates:
+            return self.state.output
+        if self.augment is not None:
+            image, label = self.augment(image, label)
+        weight = labeled + (1 - labeled) * self._unlabeled_weight()
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.state.device.type, enabled=self.amp):
+            scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
+        losses = self.loss_function(scores.float(), torch.cat([1 - label, label], 1))
+        loss = (_per_item(losses) * weight).mean()
+        self.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: scores, Keys.LOSS: loss}
+        self._step(loss)
+        self.state.updates += 1
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        if self.state.updates == self.max_updates:
+            self.terminate()
+        output: dict[str, Any] = self.state.output
+        return output
+
+    def _unlabeled_weight(self) -> float:
+        ramp = min(1.0, (self.state.updates + 1) / self.ramp_updates) if self.ramp_updates else 1.0
+        return self.unlabeled_weight * ramp
+
+    def _step(self, loss: Tensor) -> None:
+        if self.scaler is not None:
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            loss.backward()
+            self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.as_tensor() if hasattr(value, "as_tensor") else value
+
+
+def _per_item(losses: Tensor) -> Tensor:
+    if losses.ndim == 0:
+        raise ValueError(
+            "The loss function averaged over the mini-batch, but labelled and unlabelled items weigh differently: "
+            'use `reduction="none"`.'
+        )
+    return losses.flatten(1).mean(1) if losses.ndim > 1 else losses

@@ -1,0 +1,43 @@
+"""Validation after a number of updates rather than epochs."""
+
+from __future__ import annotations
+
+from ignite.engine import Engine
+from monai.engines import Evaluator
+from monai.handlers import ValidationHandler
+from monai.utils import IterationEvents
+
+
+class UpdateValidationHandler(ValidationHandler):
+    """Validate after every so many optimiser updates, and after the last.
+
+    With memory replay an epoch has many more updates than mini-batches. Counting updates gives every model of a
+    comparison the same number of chances to be the best on the validation set.
+
+    Args:
+        interval: updates between two validations.
+        validator: MONAI evaluator.
+
+    Raises:
+        ValueError: `interval` below 1.
+
+    Example:
+        >>> UpdateValidationHandler(0)
+        Traceback (most recent call last):
+        ...
+        ValueError: `interval` counts updates and must be at least 1, got 0.
+    """
+
+    def __init__(self, interval: int, validator: Evaluator | None = None) -> None:
+        if interval < 1:
+            raise ValueError(f"`interval` counts updates and must be at least 1, got {interval}.")
+        super().__init__(interval, validator)
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer that counts `state.updates`, such as `FCNLevelSetTrainer`."""
+        engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self._validate_if_due)
+
+    def _validate_if_due(self, engine: Engine) -> None:
+        updates = engine.state.updates
+        if updates % self.interval == 0 or updates == getattr(engine, "max_updates", None):
+            self(engine)

@@ -1,0 +1,5 @@
+"""Networks of the five papers."""
+
+from .shallow_fcn import ShallowFCN
+
+__all__ = ["ShallowFCN"]

@@ -1,0 +1,236 @@
+"""Refinement of a probability map by a level set: Tang et al. (2017), the level-set half of FCN-levelset."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Transform
+from monai.transforms.utils import get_largest_connected_component_mask
+from torch import Tensor
+
+from monai_levelset.levelset import (
+    CurvatureForce,
+    EvolutionResult,
+    Force,
+    RegionForce,
+    ShapePriorForce,
+    StatefulForce,
+    evolve,
+    heaviside,
+    signed_distance,
+)
+
+
+class LevelSetRefinement(Transform):
+    """Evolve a contour from a probability map: smooth, near the probabilities, and shaped like a prior.
+
+    E = nu E_shape + mu E_smooth + lambda E_data (Tang et al. 2017, eq. 1; the probability's log odds drive the data
+    term). The contour starts from {p > 1/2}, of which only the largest component is kept (one object per image). If
+    nothing exceeds 1/2, it starts from the upper half of the highest peak, so that a faint object is not lost;
+    unless that peak is below `min_peak`, where the image is taken to be empty.
+
+    Main arguments:
+
+    Args:
+        region_weight: lambda.
+        curvature_weight: mu.
+        shape_weight: nu; 0 leaves the prior out.
+        prior: signed distances of one or more shapes `(K, 1, *spatial)`, or the path of a file that holds such a
+            tensor (see `save_shape_priors`). Needed if `shape_weight` > 0. A call uses one shape for each image:
+            the first, or drawn at random if `random_prior`.
+        steps: iterations; the paper's figure 2 shows 50.
+
+    Other arguments:
+
+    Args:
+        dt: step size.
+        residual_limit: the shape's pull grows no further beyond this distance, in pixels (or mm).
+        reinitialize_every: steps between re-initialisations of phi.
+        clip: largest |log odds| of the data term.
+        min_peak: an image with no probability above this has no object.
+        softness: half width, in pixels, of the boundary of the soft mask that `soft` returns.
+        random_prior: draw the shape from torch's global generator, as in training.
+        spacing: mm per pixel; default 1.
+
+    Raises:
+        ValueError: a shape weight without a prior, or a prior of a wrong shape.
+        FileNotFoundError: the prior's file does not exist.
+
+    Example:
+        >>> import torch
+        >>> x = torch.arange(40.0) - 20
+        >>> distance = (x[:, None] ** 2 + x**2).sqrt()[None, None]
+        >>> probability = torch.sigmoid(10 - distance)
+        >>> probability[..., 20:, 18:22] = 0.2  # a notch
+        >>> refine = LevelSetRefinement(shape_weight=0.1, prior=10 - distance)
+        >>> mask = refine(probability)
+        >>> bool(mask[0, 0, 26, 20]), bool(probability[0, 0, 26, 20] > 0.5)
+        (True, False)
+    """
+
+    def __init__(
+        self,
+        *,
+        region_weight: float = 0.2,
+        curvature_weight: float = 0.2,
+        shape_weight: float = 0.0,
+        prior: Tensor | str | Path | None = None,
+        steps: int = 50,
+        dt: float = 0.5,
+        residual_limit: float | None = 4.0,
+        reinitialize_every: int = 10,
+        clip: float = 5.0,
+        min_peak: float = 0.0,
+        softness: float = 1.5,
+        random_prior: bool = False,
+        spacing: Sequence[float] | None = None,
+    ) -> None:
+        self.region_weight, self.curvature_weight, self.shape_weight = region_weight, curvature_weight, shape_weight
+        self.prior = _read_prior(prior)
+        if shape_weight > 0 and self.prior is None:
+            raise ValueError("`shape_weight` > 0 needs a `prior`: give one, or set the weight to 0.")
+        self.steps, self.dt, self.residual_limit, self.clip = steps, dt, residual_limit, clip
+        self.reinitialize_every, self.min_peak, self.softness = reinitialize_every, min_peak, softness
+        self.random_prior, self.spacing = random_prior, spacing
+
+    def __call__(self, probability: Tensor) -> Tensor:
+        """The refined mask `(B, 1, *spatial)`, bool, of probabilities of the same shape.
+
+        An item whose evolution diverges keeps its initial mask.
+        """
+        phi, _ = self._evolved(probability)
+        return phi > 0
+
+    def soft(self, probability: Tensor) -> Tensor:
+        """The soft mask H(phi), `(B, 1, *spatial)` in [0, 1], to train on: 1/2 on the contour."""
+        phi, _ = self._evolved(probability)
+        return heaviside(phi, self.softness)
+
+    def evolution(self, probability: Tensor, start: Tensor | None = None) -> EvolutionResult:
+        """The whole result, with codes and energies; `start` overrides the initial mask `(B, 1, *spatial)`."""
+        mask = self.initial_mask(probability) if start is None else start
+        phi = signed_distance(mask, self.spacing).to(probability)
+        return evolve(
+            phi,
+            self.forces(probability),
+            steps=self.steps,
+            dt=self.dt,
+            spacing=self.spacing,
+            reinitialize_every=self.reinitialize_every,
+            record_energy=False,
+        )
+
+    def initial_mask(self, probability: Tensor) -> Tensor:
+        """Where the contour starts, `(B, 1, *spatial)` of 0 and 1; see the class."""
+        peak = probability.flatten(1).amax(1).view(-1, *(1,) * (probability.ndim - 1))
+        threshold = torch.where(peak > 0.5, 0.5, peak / 2)
+        mask = (probability > threshold) & (peak > self.min_peak)
+        kept = [get_largest_connected_component_mask(item, connectivity=1) for item in mask]
+        return torch.stack([torch.as_tensor(item) for item in kept]).to(probability)
+
+    def forces(self, probability: Tensor) -> list[Force | StatefulForce]:
+        """The three forces for these probabilities."""
+        forces: list[Force | StatefulForce] = [
+            RegionForce(probability, weight=self.region_weight, clip=self.clip, spacing=self.spacing),
+            CurvatureForce(weight=self.curvature_weight, spacing=self.spacing),
+        ]
+        if self.shape_weight > 0:
+            prior = self._choose_prior(len(probability)).to(probability)
+            forces.append(
+                ShapePriorForce(
+                    prior,
+                    weight=self.shape_weight,
+                    residual_limit=self.residual_limit,
+                    spacing=self.spacing,
+                )
+            )
+        return forces
+
+    def _evolved(self, probability: Tensor) -> tuple[Tensor, EvolutionResult]:
+        with torch.no_grad():
+            start = self.initial_mask(probability)
+            result = self.evolution(probability, start)
+            diverged = result.diverged.view(-1, *(1,) * (probability.ndim - 1))
+            return torch.where(diverged, signed_distance(start, self.spacing).to(result.phi), result.phi), result
+
+    def _choose_prior(self, batch: int) -> Tensor:
+        assert self.prior is not None
+        if self.random_prior:
+            return self.prior[torch.randint(len(self.prior), (batch,))]
+        return self.prior[:1]
+
+
+class LevelSetRefinementd(MapTransform):
+    """Dictionary form for one image at a time, the last step of a bundle's post-processing.
+
+    Takes class probabilities `(C, *spatial)` with C of 1 (the foreground's) or 2 (background, foreground) and puts
+    the refined mask `(1, *spatial)` in their place, with the metadata, so that `Invertd` and `SaveImaged` can
+    follow. In a 3D volume `(C, H, W, D)` with `slicewise`, every slice along the last axis is evolved by itself, all in
+    one batch.
+
+    Args:
+        keys: keys of the probabilities.
+        slicewise: treat the last axis of 3D data as a batch of 2D slices.
+        allow_missing_keys: see MONAI.
+        kwargs: arguments of `LevelSetRefinement`.
+
+    Raises:
+        ValueError: more than two classes, or any error of `LevelSetRefinement`.
+
+    Example:
+        >>> import torch
+        >>> data = {"pred": torch.full((2, 24, 24), 0.5)}
+        >>> data["pred"][1, 8:16, 8:16], data["pred"][0, 8:16, 8:16] = 0.9, 0.1
+        >>> LevelSetRefinementd("pred", curvature_weight=0.05)(data)["pred"].shape
+        torch.Size([1, 24, 24])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        *,
+        slicewise: bool = True,
+        allow_missing_keys: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.slicewise = slicewise
+        self.refine = LevelSetRefinement(**kwargs)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Refined copy of the dictionary."""
+        refined = dict(data)
+        for key in self.key_iterator(refined):
+            refined[key] = self._refine(refined[key])
+        return refined
+
+    def _refine(self, probability: Tensor) -> Tensor:
+        if probability.shape[0] not in (1, 2):
+            raise ValueError(f"One object against background is refined; got {probability.shape[0]} classes.")
+        foreground = probability[-1:]
+        plain = torch.as_tensor(foreground).detach().float()
+        plain = getattr(plain, "as_tensor", lambda: plain)()
+        if plain.ndim == 4 and self.slicewise:
+            slices = plain.permute(3, 0, 1, 2)
+            mask = torch.cat([self.refine(part) for part in slices.split(12)]).permute(1, 2, 3, 0)
+        else:
+            mask = self.refine(plain[None])[0]
+        return foreground * 0 + mask.to(foreground.dtype)
+
+
+def _read_prior(prior: Tensor | str | Path | None) -> Tensor | None:
+    if prior is None or isinstance(prior, Tensor):
+        tensor = prior
+    elif not Path(prior).is_file():
+        raise FileNotFoundError(
+            f"{prior}: no shape prior here. Train the bundle, which writes it, or set `shape_weight` to 0."
+        )
+    else:
+        tensor = torch.load(prior, weights_only=True)
+    if tensor is not None and (tensor.ndim not in (4, 5) or tensor.shape[1] != 1):
+        raise ValueError(f"Shape priors have the shape (K, 1, *spatial), got {tuple(tensor.shape)}.")
+    return tensor
