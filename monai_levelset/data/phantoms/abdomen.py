@@ -39,8 +39,9 @@ def draw_abdomen(rng: np.random.Generator) -> Abdomen:
     coords = warped_grid(rng)
     image = np.full(SHAPE, -1000.0, np.float32)
     inner = draw_wall(rng, image, coords)
-    draw_fat_and_bowel(rng, image, coords, inner)
-    kidneys, stomach, spleen = draw_organs(rng, image, coords, inner)
+    liver_hu = float(rng.uniform(45, 125))
+    draw_fat_and_bowel(rng, image, coords, inner, liver_hu)
+    kidneys, stomach, spleen = draw_organs(rng, image, coords, inner, liver_hu)
     draw_spine(rng, image, coords)
     liver = liver_shape(rng, coords, inner)
     behind = ellipsoid(coords, (-44, 64, -40), (38, 34, 66))
@@ -48,7 +49,6 @@ def draw_abdomen(rng: np.random.Generator) -> Abdomen:
         liver = np.minimum(liver, -(organ + gap))
     draw_lungs(image, coords, np.minimum(inner - 4, -(np.maximum(liver, spleen) + 6)))
     vessels = liver_vessels(rng)
-    liver_hu = float(rng.uniform(48, 140))
     paint_liver(rng, image, coords, liver, vessels, liver_hu)
     return Abdomen(image, liver, vessels, liver_hu, spleen > 0)
 
@@ -83,21 +83,23 @@ def draw_wall(rng: np.random.Generator, image: Array, coords: list[Array]) -> Ar
     return np.asarray(wall - muscle, np.float32)
 
 
-def draw_fat_and_bowel(rng: np.random.Generator, image: Array, coords: list[Array], inner: Array) -> None:
+def draw_fat_and_bowel(
+    rng: np.random.Generator, image: Array, coords: list[Array], inner: Array, hu: float
+) -> None:
     """Fill the cavity with fat and, low and in front, with bowel loops holding contrast, fluid or gas."""
     _, y, z = coords
     paint(image, inner, -95.0, EDGE)
     loops, content = (smooth_field(rng, SHAPE, SPACING, scale) for scale in (17.0, 26.0))
     region = np.minimum(np.minimum(inner - 3, 30 - y), 15 - z)
-    paint(image, np.minimum(9 * (loops + 0.8), region), rng.uniform(50, 110), EDGE)
-    filling = np.where(content > 1.1, -700.0, np.where(content < -0.2, 105.0, 30.0))
+    paint(image, np.minimum(9 * (loops + 0.8), region), hu + rng.uniform(-25, 15), EDGE)
+    filling = np.where(content > 1.1, -700.0, np.where(content < 0, hu, 30.0))
     paint(image, np.minimum(9 * (loops - 0.3), region - 3), filling, EDGE)
 
 
 def draw_organs(
-    rng: np.random.Generator, image: Array, coords: list[Array], inner: Array
+    rng: np.random.Generator, image: Array, coords: list[Array], inner: Array, hu: float
 ) -> tuple[Array, Array, Array]:
-    """Heart, kidneys, stomach, pancreas and spleen; their HU overlap with the liver's."""
+    """Heart, kidneys, stomach, pancreas and spleen; their HU overlap with the liver's (``hu``)."""
     x, y, z = coords
     place = rng.normal(0, 4, 12)
     texture = smooth_field(rng, SHAPE, SPACING, 6.0)
@@ -111,16 +113,16 @@ def draw_organs(
     paint(image, kidneys - 8 - 2 * texture, rng.uniform(90, 130), EDGE)
     paint(image, kidneys - 15, 0.0, EDGE)
     pancreas = ellipsoid((x, y, z), (18, 2 + place[4], -22), (48, 12, 16), -0.25) + 2 * texture
-    paint(image, np.minimum(pancreas, inner), rng.uniform(75, 110), EDGE)
+    paint(image, np.minimum(pancreas, inner), hu + rng.uniform(-20, 15), EDGE)
     stomach = ellipsoid((x, y, z), (52 + place[5], -32, 8 + place[6]), (42, 34, 42), 0.5)
     stomach = np.minimum(stomach, inner - 2)
-    paint(image, stomach, 60.0, EDGE)
-    fluid = rng.choice([15.0, 45.0, 105.0])
+    paint(image, stomach, hu - 12, EDGE)
+    fluid = rng.choice([15.0, hu - 15, hu])
     level = y - rng.uniform(-60, -35)
     paint(image, stomach - 4, np.where(level < 0, -850.0, fluid + 15 * texture), EDGE)
     spleen = ellipsoid((x, y, z), (98 + place[7], 22, 8 + place[8]), (27, 46, 40), -0.2)
     spleen = np.minimum(spleen, inner - 1)
-    paint(image, spleen, rng.uniform(85, 130) + 5 * texture, EDGE)
+    paint(image, spleen, hu + rng.uniform(-12, 25) + 5 * texture, EDGE)
     return kidneys, stomach, spleen
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from monai_levelset.data.phantoms.appearance import bias_field, paint, rician, to_int16
 from monai_levelset.data.phantoms.case import PhantomCase, PhantomTask, lps_affine
@@ -63,8 +64,9 @@ def draw_patient(rng: np.random.Generator) -> list[PhantomCase]:
     paint_tumour(rng, image, tumour)
     image = acquire(rng, image, brain > 0)
     label = np.zeros(SHAPE, np.uint8)
-    for distance, value in ((tumour.complete, 2), (tumour.solid, 4), (tumour.core, 1)):
-        label[distance > 0] = value
+    label[tumour.complete > 0] = 2
+    label[tumour.solid > 0] = 4
+    label[(tumour.core > 0) & ndimage.binary_erosion(tumour.solid > 0)] = 1
     parts = {"brain": brain > 0, "csf": (ventricles > 0) & (label == 0)}
     return [PhantomCase(to_int16(image), label, lps_affine(SHAPE, SPACING), parts)]
 
@@ -122,7 +124,7 @@ def paint_tumour(rng: np.random.Generator, image: Array, tumour: Tumour) -> None
     """Paint oedema (fading outwards), enhancing rim and core, each with a brightness of this patient."""
     texture = smooth_field(rng, SHAPE, SPACING, 6.0)[..., None]
     for distance, tissue, edge in ((tumour.complete, "oedema", 7.0), (tumour.solid, "enhancing", EDGE)):
-        put(image, distance, tissue, 1 + 0.06 * texture, edge, rng.uniform(0.88, 1.08, 4))
+        put(image, distance, tissue, 1 + 0.06 * texture, edge, rng.uniform(0.84, 1.06, 4))
     put(image, tumour.core, "core", 1 + 0.08 * texture, EDGE, rng.uniform(0.8, 1.2, 4))
 
 
@@ -145,7 +147,7 @@ def acquire(rng: np.random.Generator, image: Array, brain: Array) -> Array:
     texture = 1 + 0.03 * smooth_field(rng, SHAPE, SPACING, 5.0)
     channels = []
     for channel in range(4):
-        field = bias_field(rng, SHAPE, SPACING, strength=0.2, scale=70.0) * texture
+        field = bias_field(rng, SHAPE, SPACING, strength=0.25, scale=60.0) * texture
         signal = rician(rng, image[..., channel] * field, rng.uniform(0.02, 0.05))
         channels.append(np.maximum(signal * rng.uniform(200, 900), 1) * brain)
     return np.stack(channels, axis=-1)

@@ -66,8 +66,8 @@ def draw_patient(rng: np.random.Generator) -> list[PhantomCase]:
 
 
 def short_axis_tilt(rng: np.random.Generator) -> Array | None:
-    """Rotation of the short-axis planes against the body: oblique for two patients in three."""
-    if rng.random() < 1 / 3:
+    """Rotation of the short-axis planes against the body: oblique for about half of the patients."""
+    if rng.random() < 0.5:
         return None
     degrees = rng.uniform((30, -45, -10), (50, -20, 10))
     return np.asarray(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix())
