@@ -7,7 +7,7 @@
 
 BUNDLE ?= lv_mri_levelset_segmentation
 PIP_ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 VENV := .venv
 RUN := $(VENV)/bin
