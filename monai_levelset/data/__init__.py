@@ -12,6 +12,7 @@ from monai_levelset.data.checks import (
 )
 from monai_levelset.data.datalist import load_datalist, split_labeled, split_patients, write_datalist
 from monai_levelset.data.prepare import prepare
+from monai_levelset.data.sections import load_section, training_items
 from monai_levelset.data.slices import slice_items
 from monai_levelset.data.sunnybrook import convert_sunnybrook, sunnybrook_png_items
 
@@ -24,10 +25,12 @@ __all__ = [
     "check_writable",
     "convert_sunnybrook",
     "load_datalist",
+    "load_section",
     "prepare",
     "slice_items",
     "split_labeled",
     "split_patients",
     "sunnybrook_png_items",
+    "training_items",
     "write_datalist",
 ]

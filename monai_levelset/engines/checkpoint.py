@@ -59,7 +59,8 @@ class RunCheckpoint:
 
     A run of N epochs that is resumed for N more ends exactly, on a CPU bit for bit, where a run of 2N would have,
     also after it was killed: the file is replaced only when the new one is complete. Attach it after the
-    validation, so that the best metric is part of the state.
+    validation, so that the best metric is part of the state. An epoch that is cut short by the budget of updates
+    is not saved: resuming repeats it.
 
     Args:
         path: the checkpoint file.
@@ -89,12 +90,11 @@ class RunCheckpoint:
         self.objects = {name: value for name, value in objects.items() if value is not None}
 
     def attach(self, engine: Engine) -> None:
-        """Load now, if `resume`, and save at the ends of epochs and of the run."""
+        """Load at the start, if `resume`, and save at the ends of epochs."""
         self.objects = {**self.objects, "trainer": engine, "random": RandomState()}
         if self.resume:
             engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every), self.save)
-        engine.add_event_handler(Events.COMPLETED, self.save)
 
     def save(self, engine: Engine) -> None:
         """Write the file, on the first rank only."""

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from monai.engines import SupervisedTrainer
-from monai.utils import IterationEvents
+from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ignite.engine import Engine
-from monai.engines import Evaluator
+from monai.engines import Evaluator, IterationEvents
 from monai.handlers import ValidationHandler
-from monai.utils import IterationEvents
 
 
 class UpdateValidationHandler(ValidationHandler):
