@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class SliceBatchInferer(Inferer):
     """Run a 2D network on a 2D image, or on every slice along the last axis of a volume, in batches.
 
-    `monai.inferers.SliceInferer` needs a window size and a volume; this takes whole slices and also plain images.
+    `monai.inferers.SliceInferer` needs a window size and a volume; this takes whole slices and also plain
+    images.
 
     Args:
         slices: slices in one batch.
@@ -29,7 +31,7 @@ class SliceBatchInferer(Inferer):
         super().__init__()
         self.slices = slices
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Network output `(B, C, H, W[, D])` for `inputs` `(B, C, H, W[, D])`."""
         if inputs.ndim == 4:
             scores: Tensor = network(inputs, *args, **kwargs)

@@ -15,7 +15,6 @@ from monai_levelset.data.sunnybrook import sunnybrook_png_items
 __all__ = ["load_section", "training_items"]
 
 logger = logging.getLogger(__name__)
-_SUNNYBROOK_NAMES = {"training": "train", "validation": "val", "test": "test"}
 
 
 def load_section(dataset_dir: str | Path, section: str) -> list[Item]:
@@ -29,7 +28,8 @@ def load_section(dataset_dir: str | Path, section: str) -> list[Item]:
         Items with absolute paths, `id`, `patient` and `labeled`.
 
     Raises:
-        DataError: the folder is missing or empty, or neither layout is found; and what `load_datalist` raises.
+        DataError: the folder is missing or empty, neither layout is found, or the section is unknown or
+            empty; and what `load_datalist` raises.
 
     Example:
         >>> load_section("no/such/folder", "training")
@@ -42,11 +42,13 @@ def load_section(dataset_dir: str | Path, section: str) -> list[Item]:
         return load_datalist(folder / "datalist.json", section)
     if (folder / "splits.json").is_file() and (folder / "endocardium").is_dir():
         sections = sunnybrook_png_items(folder)
-        items = sections.get(section) or sections[_SUNNYBROOK_NAMES[section]]
-        return [{**item, "labeled": 1} for item in items]
+        if not sections.get(section):
+            held = [name for name, items in sections.items() if items]
+            raise DataError(f"{folder}: no case in the section {section!r}. It has {held}: name one.")
+        return [{**item, "labeled": 1} for item in sections[section]]
     raise DataError(
-        f"{folder}: neither datalist.json nor the Sunnybrook layout (splits.json, images/, endocardium/) is here. "
-        "Write a data list (see the user guide), or make one with `monai-levelset prepare`."
+        f"{folder}: neither datalist.json nor the Sunnybrook layout (splits.json, images/, endocardium/) "
+        "is here. Write a data list (see the user guide), or make one with `monai-levelset prepare`."
     )
 
 
@@ -68,7 +70,8 @@ def training_items(
         labeled_fraction: part of the patients whose labels are used; of the others `label` is taken away.
         seed: which patients these are; see `split_labeled`.
         keep: `all` items, or only the `labeled` or `unlabeled` ones.
-        cache_dir: where volumes are cut into slices, once; default `.slices` in the data folder. 2D data need none.
+        cache_dir: where volumes are cut into slices, once; default `.slices` in the data folder. 2D data need
+            none.
         label_values: what labels may hold.
 
     Returns:
@@ -76,6 +79,7 @@ def training_items(
 
     Raises:
         DataError: any file is missing, unreadable or does not fit; nothing is labelled; see `check_items`.
+            Or `keep` leaves no item.
         ValueError: `keep` or `labeled_fraction` is out of range.
 
     Example:
@@ -97,6 +101,10 @@ def training_items(
     items = [{**item, "labeled": int("label" in item)} for item in items]
     labeled = sum(item["labeled"] for item in items)
     logger.info("%s: %d slices for %s, %d of them labelled.", dataset_dir, len(items), section, labeled)
-    if keep == "all":
-        return items
-    return [item for item in items if item["labeled"] == (keep == "labeled")]
+    kept = [item for item in items if keep == "all" or item["labeled"] == (keep == "labeled")]
+    if not kept:
+        raise DataError(
+            f"{dataset_dir}: keep={keep!r} leaves no case of the section {section!r}. "
+            "Set `labeled_fraction` below 1, list cases without label, or keep all."
+        )
+    return kept

@@ -57,17 +57,18 @@ class RandomState:
 class RunCheckpoint:
     """Save everything a run needs to go on after each epoch, and go on from there.
 
-    A run of N epochs that is resumed for N more ends exactly, on a CPU bit for bit, where a run of 2N would have,
-    also after it was killed: the file is replaced only when the new one is complete. Attach it after the
-    validation, so that the best metric is part of the state. An epoch that is cut short by the budget of updates
-    is not saved: resuming repeats it.
+    A run of N epochs that is resumed for N more ends exactly, on a CPU bit for bit, where a run of 2N would
+    have, also after it was killed: the file is replaced only when the new one is complete. Attach it after
+    the validation, so that the best metric is part of the state. An epoch that is cut short by the budget of
+    updates is not saved: resuming repeats it.
 
     Args:
         path: the checkpoint file.
         objects: what to save, by name: anything with `state_dict` and `load_state_dict`, such as the network,
             optimiser, scheduler, replay buffer, `BestNetwork`. The trainer (its epoch and number of updates)
             and the random generators are added.
-        resume: start from the file. Otherwise the file of an earlier run is replaced at the first epoch's end.
+        resume: start from the file. Otherwise the file of an earlier run is replaced at the first epoch's
+            end.
         every: epochs between two saves.
 
     Raises:
@@ -99,22 +100,26 @@ class RunCheckpoint:
     def save(self, engine: Engine) -> None:
         """Write the file, on the first rank only."""
         if _is_first_rank():
-            save_atomically({name: _bare(value).state_dict() for name, value in self.objects.items()}, self.path)
+            save_atomically(
+                {name: _bare(value).state_dict() for name, value in self.objects.items()}, self.path
+            )
 
     def load(self, engine: Engine) -> None:
         """Put all objects into the saved state."""
         state = _read(self.path)
-        missing = sorted(set(self.objects) - set(state))
+        missing = sorted(set(self.objects) - set(state if isinstance(state, Mapping) else ()))
         if missing:
-            raise DataError(f"{self.path}: no {', '.join(missing)} in this checkpoint; it is not of such a run.")
+            raise DataError(
+                f"{self.path}: no {', '.join(missing)} in this checkpoint; it is not of such a run."
+            )
         max_epochs = engine.state.max_epochs
         for name, value in self.objects.items():
             try:
                 _bare(value).load_state_dict(state[name])
             except (RuntimeError, KeyError, ValueError) as error:
                 raise DataError(
-                    f"{self.path}: its {name} does not fit this run ({error}). Resume with the configuration that "
-                    "wrote it, or start anew with --resume False."
+                    f"{self.path}: its {name} does not fit this run ({error}). Resume with the configuration "
+                    "that wrote it, or start anew with --resume False."
                 ) from error
         engine.state.max_epochs = max_epochs
         logger.info("Resuming %s after epoch %d.", self.path, engine.state.epoch)
@@ -153,7 +158,9 @@ class BestNetwork:
     def judge(self, engine: Engine) -> None:
         """Save if better."""
         if self.metric not in engine.state.metrics:
-            raise KeyError(f"The validation has no metric {self.metric!r}; it has {sorted(engine.state.metrics)}.")
+            raise KeyError(
+                f"The validation has no metric {self.metric!r}; it has {sorted(engine.state.metrics)}."
+            )
         value = float(engine.state.metrics[self.metric])
         if value > self.value:
             self.value = value
@@ -170,21 +177,24 @@ class BestNetwork:
 
 
 def save_atomically(value: Any, path: str | Path) -> None:
-    """`torch.save` under a temporary name, flushed to disk, then renamed: the file is old or new, never half."""
-    with atomic_path(Path(path)) as temporary:
-        with open(temporary, "wb") as file:
-            torch.save(value, file)
-            file.flush()
-            os.fsync(file.fileno())
+    """`torch.save` under a temporary name, flushed to disk, then renamed: the file is never half."""
+    with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
+        torch.save(value, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError(f"{path}: nothing to resume here. Start with --resume False, or name the run's folder.")
+        raise DataError(
+            f"{path}: nothing to resume here. Start with --resume False, or name the run's folder."
+        )
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise DataError(f"{path}: not a readable checkpoint ({error}). Start anew with --resume False.") from error
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise DataError(
+            f"{path}: not a readable checkpoint ({error}). Start anew with --resume False."
+        ) from error
     return state
 
 

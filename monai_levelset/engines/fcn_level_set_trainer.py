@@ -1,4 +1,4 @@
-"""Trainer of the integrated FCN and level set: labels where there are some, level sets where there are none."""
+"""Trainer of the integrated FCN and level set: labels where there are some, level sets elsewhere."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from .memory_replay import MemoryReplay
 class FCNLevelSetTrainer(SupervisedTrainer):
     """Joint semi-supervised training of Tang et al. (2017), section 2.2.
 
-    One iteration takes one mini-batch. Labelled images keep their label. Every unlabelled image goes through the
-    network as it stands; the level set refines the probability map; the result is the label (cross entropy, eq. 5;
-    no gradient passes through the level set). The mini-batch is trained on, then it enters the replay buffer, whose
-    passes give more updates. Every update augments its mini-batch anew.
+    One iteration takes one mini-batch. Labelled images keep their label. Every unlabelled image goes through
+    the network as it stands; the level set refines the probability map; the result is the label (cross
+    entropy, eq. 5; no gradient passes through the level set). The mini-batch is trained on, then it enters
+    the replay buffer, whose passes give more updates. Every update augments its mini-batch anew.
 
     Without unlabelled items and with `replay=None` this is plain supervised training, so that all models of a
-    comparison run through the same code. One update ends with `IterationEvents.MODEL_COMPLETED`: attach what belongs
-    to updates, such as an average of the weights, to that event. The number of updates is `engine.state.updates`.
+    comparison run through the same code. One update ends with `IterationEvents.MODEL_COMPLETED`: attach what
+    belongs to updates, such as an average of the weights, to that event. The number of updates is
+    `engine.state.updates`.
 
     The mini-batch holds `image`, `label` (any content where unlabelled) and `labeled` (1 or 0 per item).
 
@@ -43,13 +44,14 @@ class FCNLevelSetTrainer(SupervisedTrainer):
             per pixel.
 
     Raises:
-        ValueError: an unlabelled item arrives and there is no `refinement`, `views` is not 1, 2 or 4, or the loss
-            function averages over items.
+        ValueError: an unlabelled item arrives and there is no `refinement`, `views` is not 1, 2 or 4, or the
+            loss function averages over items.
 
     Example:
         >>> import torch
         >>> from monai_levelset.networks import ShallowFCN
-        >>> item = {"image": torch.rand(2, 1, 24, 24), "label": torch.zeros(2, 1, 24, 24), "labeled": torch.ones(2)}
+        >>> image, label = torch.rand(2, 1, 24, 24), torch.zeros(2, 1, 24, 24)
+        >>> item = {"image": image, "label": label, "labeled": torch.ones(2)}
         >>> network = ShallowFCN()
         >>> trainer = FCNLevelSetTrainer(
         ...     device=torch.device("cpu"), max_epochs=1, train_data_loader=[item], network=network,
@@ -102,8 +104,8 @@ class FCNLevelSetTrainer(SupervisedTrainer):
             return label
         if self.refinement is None:
             raise ValueError(
-                "An unlabelled image arrived and the trainer has no `refinement` to make its label. Give one, or "
-                "leave unlabelled items out of the data list."
+                "An unlabelled image arrived and the trainer has no `refinement` to make its label. Give "
+                "one, or leave unlabelled items out of the data list."
             )
         refined = self.refinement.soft(self._probability(image[unlabeled]))
         label = label.clone()
@@ -122,6 +124,7 @@ class FCNLevelSetTrainer(SupervisedTrainer):
 
     def _update(self, image: Tensor, label: Tensor, labeled: Tensor) -> dict[str, Any]:
         if self.max_updates is not None and self.state.updates >= self.max_updates:
+            self.terminate()
             return self.state.output
         if self.augment is not None:
             image, label = self.augment(image, label)
@@ -164,7 +167,7 @@ def _plain(value: Tensor) -> Tensor:
 def _per_item(losses: Tensor) -> Tensor:
     if losses.ndim == 0:
         raise ValueError(
-            "The loss function averaged over the mini-batch, but labelled and unlabelled items weigh differently: "
-            'use `reduction="none"`.'
+            "The loss function averaged over the mini-batch, but labelled and unlabelled items weigh "
+            'differently: use `reduction="none"`.'
         )
     return losses.flatten(1).mean(1) if losses.ndim > 1 else losses

@@ -15,11 +15,12 @@ Sample = tuple[Tensor, ...]
 class MemoryReplay:
     """Dynamic buffer of the most recently trained samples (Tang et al. 2017, section 2.2).
 
-    "Whenever the buffer is capped, a training on the buffer data is triggered. Then the oldest sample is removed
-    and next training iteration is initiated." A *sample* of this buffer is what one training iteration brings: a
-    mini-batch of items, each with the label it was trained on (of unlabelled images the level set's). So the
-    capacity counts mini-batches, and once the buffer is full, every new mini-batch causes `capacity` replayed
-    updates and pushes one out. The items of a replay pass are shuffled across its mini-batches.
+    "Whenever the buffer is capped, a training on the buffer data is triggered. Then the oldest sample is
+    removed and next training iteration is initiated." A *sample* of this buffer is what one training
+    iteration brings: a mini-batch of items, each with the label it was trained on (of unlabelled images the
+    level set's). So the capacity counts mini-batches, and once the buffer is full, every new mini-batch
+    causes `capacity` replayed updates and pushes one out. The items of a replay pass are shuffled across its
+    mini-batches.
 
     A level set evolved once is thus used `capacity + 1` times.
 
@@ -59,7 +60,8 @@ class MemoryReplay:
         if len(self._samples) < self.capacity:
             return
         sizes = [len(held[0]) for held in self._samples]
-        items = [torch.cat(tensors) for tensors in zip(*self._samples, strict=True)]
+        device = sample[0].device  # samples of a checkpoint lie on the CPU
+        items = [torch.cat([t.to(device) for t in tensors]) for tensors in zip(*self._samples, strict=True)]
         self._samples.popleft()
         for chosen in torch.randperm(sum(sizes)).split(sizes):
             yield tuple(tensor[chosen.to(tensor.device)] for tensor in items)

@@ -8,10 +8,10 @@ from monai.handlers import ValidationHandler
 
 
 class UpdateValidationHandler(ValidationHandler):
-    """Validate after every so many optimiser updates, and after the last.
+    """Validate after every so many optimiser updates, and after the last of the trainer's `max_updates`.
 
-    With memory replay an epoch has many more updates than mini-batches. Counting updates gives every model of a
-    comparison the same number of chances to be the best on the validation set.
+    With memory replay an epoch has many more updates than mini-batches. Counting updates gives every model of
+    a comparison the same number of chances to be the best on the validation set.
 
     Args:
         interval: updates between two validations.
@@ -37,6 +37,6 @@ class UpdateValidationHandler(ValidationHandler):
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self._validate_if_due)
 
     def _validate_if_due(self, engine: Engine) -> None:
-        updates = engine.state.updates
+        updates: int = engine.state.updates  # type: ignore[attr-defined]
         if updates % self.interval == 0 or updates == getattr(engine, "max_updates", None):
             self(engine)

@@ -14,16 +14,18 @@ from torch import Tensor
 class ShallowFCN(nn.Module):
     """Fully convolutional network of Tang et al. (2017): few layers, so that few labels do not over-fit it.
 
-    3x3 convolutions with bias, each followed by a ReLU and where given by max-pooling; a 1x1 convolution to the
-    classes; grouped up-convolutions without bias back to the input's size. There is no normalisation layer.
+    3x3 convolutions with bias, each followed by a ReLU and where given by max-pooling; a 1x1 convolution to
+    the classes; grouped up-convolutions without bias back to the input's size. There is no normalisation
+    layer.
 
-    The defaults are the left-ventricle network with **51,238** trainable parameters and a subsampling of 6. It is
-    a reconstruction: the paper gives only "7 convolutional layers with 51238 parameters and a total subsampling
-    rate of 6". Pooling by 2 and by 3 comes right after the first two convolutions, which lets the other four see
-    a field of 60 x 60 pixels at little cost.
+    The defaults are the left-ventricle network with **51,238** trainable parameters and a subsampling of 6.
+    It is a reconstruction: the paper gives only "7 convolutional layers with 51238 parameters and a total
+    subsampling rate of 6". Pooling by 2 and by 3 comes right after the first two convolutions, which lets the
+    other four see a field of 60 x 60 pixels at little cost.
 
-    The paper draws all weights from N(0, 0.01); without normalisation layers that leaves almost no gradient in
-    seven layers, so the default start is He's, with bilinear up-convolutions. `init_std=0.01` gives the paper's.
+    The paper draws all weights from N(0, 0.01); without normalisation layers that leaves almost no gradient
+    in seven layers, so the default start is He's, with bilinear up-convolutions. `init_std=0.01` gives the
+    paper's.
 
     Args:
         in_channels: channels of the image.
@@ -34,8 +36,8 @@ class ShallowFCN(nn.Module):
         init_std: standard deviation of a normal start for all weights; default (None): He.
 
     Raises:
-        ValueError: `channels` and `pools` differ in length, strides and pools do not match, or an up-convolution's
-            kernel is smaller than its stride.
+        ValueError: `channels` and `pools` differ in length, strides and pools do not match, or an
+            up-convolution's kernel is smaller than its stride.
 
     Example:
         >>> import torch
@@ -78,7 +80,7 @@ class ShallowFCN(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
             if init_std is not None and isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, std=init_std)
-            if getattr(module, "bias", None) is not None:
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         if init_std is None:
             nn.init.normal_(self.classify.weight, std=0.01)
@@ -98,7 +100,9 @@ class ShallowFCN(nn.Module):
 
 def _check_layers(channels: Sequence[int], pools: Sequence[int], ups: Sequence[Sequence[int]]) -> None:
     if len(channels) != len(pools):
-        raise ValueError(f"One pool per convolution: got {len(channels)} `channels` and {len(pools)} `pools`.")
+        raise ValueError(
+            f"One pool per convolution: got {len(channels)} `channels` and {len(pools)} `pools`."
+        )
     if math.prod(pools) != math.prod(stride for _, stride in ups):
         raise ValueError(f"The strides of `ups` {ups} must undo the subsampling of `pools` {pools}.")
     if any(kernel < stride for kernel, stride in ups):

@@ -14,13 +14,14 @@ from torch import Tensor
 class BatchAugmentation:
     """Rotate, flip, scale, shift, bend, shade and add noise to a mini-batch of 2D images and their labels.
 
-    MONAI's random transforms treat one item after the other on the CPU; this draws the parameters of all items
-    together and warps the mini-batch in one call, without a copy between host and device. The image is sampled
-    once, with the border repeated, and so is the label; soft labels stay soft.
+    MONAI's random transforms treat one item after the other on the CPU; this draws the parameters of all
+    items together and warps the mini-batch in one call, without a copy between host and device. The image is
+    sampled once, with the border repeated, and so is the label; soft labels stay soft.
 
-    All random numbers come from torch's global generators, so `torch.manual_seed` repeats them. In a distributed
-    run every rank draws for the global batch and keeps its own share: with the same seed on each rank and items
-    dealt out in turn (as `torch.utils.data.DistributedSampler` does), n processes see what one would.
+    All random numbers come from torch's global generators, so `torch.manual_seed` repeats them. In a
+    distributed run every rank draws for the global batch and keeps its own share: with the same seed on each
+    rank and items dealt out in turn (as `torch.utils.data.DistributedSampler` does), n processes see what one
+    would.
 
     Args:
         rotation: largest rotation, radians.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data.meta_obj import get_track_meta
+from monai.data import MetaTensor, get_track_meta
 from monai.transforms import CenterSpatialCrop, CenterSpatialCropd, MapTransform, Transform
 from torch import Tensor
 
@@ -15,8 +15,8 @@ from torch import Tensor
 class InPlaneCenterCrop(CenterSpatialCrop):
     """Crop the first two spatial axes around their centre and keep any further axis whole; invertible.
 
-    `monai.transforms.CenterSpatialCrop` for images and volumes with one setting. Images smaller than the crop keep
-    their size.
+    `monai.transforms.CenterSpatialCrop` for images and volumes with one setting. Images smaller than the crop
+    keep their size.
 
     Args:
         roi_size: (height, width) in pixels.
@@ -51,7 +51,9 @@ class InPlaneCenterCropd(CenterSpatialCropd):
         torch.Size([1, 4, 4, 5])
     """
 
-    def __init__(self, keys: KeysCollection, roi_size: Sequence[int], allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self, keys: KeysCollection, roi_size: Sequence[int], allow_missing_keys: bool = False
+    ) -> None:
         super().__init__(keys, roi_size, allow_missing_keys)
         self.cropper = InPlaneCenterCrop(roi_size)
 
@@ -59,8 +61,8 @@ class InPlaneCenterCropd(CenterSpatialCropd):
 class NormalizeSlices(Transform):
     """Clip every slice to its percentiles, then shift and scale it to mean 0 and standard deviation 1.
 
-    MR intensities have no unit and a few bright pixels (fat near the coil) may set their range; a slice of a volume
-    is treated exactly as the same slice alone.
+    MR intensities have no unit and a few bright pixels (fat near the coil) may set their range; a slice of a
+    volume is treated exactly as the same slice alone.
 
     Args:
         lower: lower percentile.
@@ -84,16 +86,22 @@ class NormalizeSlices(Transform):
     def __call__(self, image: Tensor) -> Tensor:
         """Normalised copy of `(C, H, W)` or `(C, H, W, D)`; constant slices become 0."""
         pixels = torch.as_tensor(image).float()
-        plain = pixels.as_tensor() if hasattr(pixels, "as_tensor") else pixels
-        flat = plain.flatten(1, 2)
+        plain = pixels.as_tensor() if isinstance(pixels, MetaTensor) else pixels
+        if plain.ndim == 3:
+            normalized = self._slice(plain)
+        else:
+            normalized = torch.stack([self._slice(part) for part in plain.unbind(-1)], -1)
+        if isinstance(image, MetaTensor) and get_track_meta():
+            return MetaTensor(normalized).copy_meta_from(image)
+        return normalized
+
+    def _slice(self, pixels: Tensor) -> Tensor:
+        flat = pixels.flatten(1)
         limits = torch.quantile(flat, flat.new_tensor([self.lower, self.upper]) / 100, dim=1, keepdim=True)
         flat = flat.clamp(limits[0], limits[1])
         flat = flat - flat.mean(1, keepdim=True)
         flat = flat / flat.std(1, correction=0, keepdim=True).clamp_min(1e-6)
-        normalized = flat.view_as(plain)
-        if hasattr(image, "meta") and get_track_meta():
-            return type(image)(normalized, meta=image.meta, applied_operations=image.applied_operations)  # type: ignore
-        return normalized
+        return flat.where(limits[0] < limits[1], 0).view_as(pixels)
 
 
 class NormalizeSlicesd(MapTransform):

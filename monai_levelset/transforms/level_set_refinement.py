@@ -28,25 +28,19 @@ from monai_levelset.levelset import (
 class LevelSetRefinement(Transform):
     """Evolve a contour from a probability map: smooth, near the probabilities, and shaped like a prior.
 
-    E = nu E_shape + mu E_smooth + lambda E_data (Tang et al. 2017, eq. 1; the probability's log odds drive the data
-    term). The contour starts from {p > 1/2}, of which only the largest component is kept (one object per image). If
-    nothing exceeds 1/2, it starts from the upper half of the highest peak, so that a faint object is not lost;
-    unless that peak is below `min_peak`, where the image is taken to be empty.
-
-    Main arguments:
+    E = nu E_shape + mu E_smooth + lambda E_data (Tang et al. 2017, eq. 1; the probability's log odds drive
+    the data term). The contour starts from {p > 1/2}, of which only the largest component is kept (one object
+    per image). If nothing exceeds 1/2, it starts from the upper half of the highest peak, so that a faint
+    object is not lost; unless that peak is not above `min_peak`: then the image is taken to be empty.
 
     Args:
         region_weight: lambda.
         curvature_weight: mu.
         shape_weight: nu; 0 leaves the prior out.
-        prior: signed distances of one or more shapes `(K, 1, *spatial)`, or the path of a file that holds such a
-            tensor (see `save_shape_priors`). Needed if `shape_weight` > 0. A call uses one shape for each image:
-            the first, or drawn at random if `random_prior`.
+        prior: signed distances of one or more shapes `(K, 1, *spatial)`, or the path of a file that holds
+            such a tensor (see `SaveShapePriors`). Needed if `shape_weight` > 0. A call uses one shape per
+            image: the first, or drawn at random if `random_prior`.
         steps: iterations; the paper's figure 2 shows 50.
-
-    Other arguments:
-
-    Args:
         dt: step size.
         residual_limit: the shape's pull grows no further beyond this distance, in pixels (or mm).
         reinitialize_every: steps between re-initialisations of phi.
@@ -89,7 +83,11 @@ class LevelSetRefinement(Transform):
         random_prior: bool = False,
         spacing: Sequence[float] | None = None,
     ) -> None:
-        self.region_weight, self.curvature_weight, self.shape_weight = region_weight, curvature_weight, shape_weight
+        self.region_weight, self.curvature_weight, self.shape_weight = (
+            region_weight,
+            curvature_weight,
+            shape_weight,
+        )
         self.prior = _read_prior(prior)
         if shape_weight > 0 and self.prior is None:
             raise ValueError("`shape_weight` > 0 needs a `prior`: give one, or set the weight to 0.")
@@ -100,7 +98,7 @@ class LevelSetRefinement(Transform):
     def __call__(self, probability: Tensor) -> Tensor:
         """The refined mask `(B, 1, *spatial)`, bool, of probabilities of the same shape.
 
-        An item whose evolution diverges keeps its initial mask.
+        An item whose evolution diverges, as it does from a NaN, keeps its initial mask.
         """
         phi, _ = self._evolved(probability)
         return phi > 0
@@ -111,7 +109,7 @@ class LevelSetRefinement(Transform):
         return heaviside(phi, self.softness)
 
     def evolution(self, probability: Tensor, start: Tensor | None = None) -> EvolutionResult:
-        """The whole result, with codes and energies; `start` overrides the initial mask `(B, 1, *spatial)`."""
+        """The whole result with codes; `start` overrides the initial mask `(B, 1, *spatial)`."""
         mask = self.initial_mask(probability) if start is None else start
         phi = signed_distance(mask, self.spacing).to(probability)
         return evolve(
@@ -126,6 +124,7 @@ class LevelSetRefinement(Transform):
 
     def initial_mask(self, probability: Tensor) -> Tensor:
         """Where the contour starts, `(B, 1, *spatial)` of 0 and 1; see the class."""
+        probability = probability.nan_to_num(0.0)
         peak = probability.flatten(1).amax(1).view(-1, *(1,) * (probability.ndim - 1))
         threshold = torch.where(peak > 0.5, 0.5, peak / 2)
         mask = (probability > threshold) & (peak > self.min_peak)
@@ -155,7 +154,9 @@ class LevelSetRefinement(Transform):
             start = self.initial_mask(probability)
             result = self.evolution(probability, start)
             diverged = result.diverged.view(-1, *(1,) * (probability.ndim - 1))
-            return torch.where(diverged, signed_distance(start, self.spacing).to(result.phi), result.phi), result
+            return torch.where(
+                diverged, signed_distance(start, self.spacing).to(result.phi), result.phi
+            ), result
 
     def _choose_prior(self, batch: int) -> Tensor:
         assert self.prior is not None
@@ -167,10 +168,10 @@ class LevelSetRefinement(Transform):
 class LevelSetRefinementd(MapTransform):
     """Dictionary form for one image at a time, the last step of a bundle's post-processing.
 
-    Takes class probabilities `(C, *spatial)` with C of 1 (the foreground's) or 2 (background, foreground) and puts
-    the refined mask `(1, *spatial)` in their place, with the metadata, so that `Invertd` and `SaveImaged` can
-    follow. In a 3D volume `(C, H, W, D)` with `slicewise`, every slice along the last axis is evolved by itself, all in
-    one batch.
+    Takes class probabilities `(C, *spatial)` with C of 1 (the foreground's) or 2 (background, foreground) and
+    puts the refined mask `(1, *spatial)` in their place, with the metadata, so that `Invertd` and
+    `SaveImaged` can follow. In a 3D volume `(C, H, W, D)` with `slicewise`, every slice along the last axis is
+    evolved by itself, several in one batch.
 
     Args:
         keys: keys of the probabilities.
@@ -219,7 +220,7 @@ class LevelSetRefinementd(MapTransform):
             mask = torch.cat([self.refine(part) for part in slices.split(12)]).permute(1, 2, 3, 0)
         else:
             mask = self.refine(plain[None])[0]
-        return foreground * 0 + mask.to(foreground.dtype)
+        return torch.zeros_like(foreground) + mask.to(foreground.dtype)
 
 
 def _read_prior(prior: Tensor | str | Path | None) -> Tensor | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from torch import Tensor
 
@@ -16,9 +17,14 @@ from monai_levelset.levelset import canonical_prior
 
 
 def draw_shape_priors(
-    items: Sequence[Mapping[str, Any]], *, count: int = 16, seed: int = 0, min_pixels: int = 400, size: int = 72
+    items: Sequence[Mapping[str, Any]],
+    *,
+    count: int = 16,
+    seed: int = 0,
+    min_pixels: int = 400,
+    size: int = 72,
 ) -> Tensor:
-    """Signed distances of randomly drawn ground-truth masks: the shape prior of Tang et al. (2017), section 3.2.
+    """Signed distances of drawn ground-truth masks: the shape prior of Tang et al. (2017), section 3.2.
 
     Args:
         items: transformed items, such as a `CacheDataset`, with `label` `(1, H, W)` and `labeled`.
@@ -48,14 +54,19 @@ def draw_shape_priors(
             "Label more cases, or set the prior's `min_pixels` or `shape_weight` lower."
         )
     order = torch.randperm(len(masks), generator=torch.Generator().manual_seed(seed)).tolist()
-    return torch.cat([_centre(canonical_prior(masks[i].float()), size) for i in order[:count]])
+    return torch.cat([_centre(canonical_prior(_padded(masks[i].float(), size)), size) for i in order[:count]])
+
+
+def _padded(mask: Tensor, size: int) -> Tensor:
+    """Add background on all sides, up to `size` x `size` pixels at least."""
+    below, right = (max(0, size - n) for n in mask.shape[2:])
+    return F.pad(mask, [right // 2, right - right // 2, below // 2, below - below // 2])
 
 
 def _centre(prior: Tensor, size: int) -> Tensor:
-    """Cut the middle `size` x `size` pixels, or less if the prior is smaller."""
+    """Cut the middle `size` x `size` pixels."""
     for axis in (2, 3):
-        length = min(size, prior.shape[axis])
-        prior = prior.narrow(axis, (prior.shape[axis] - length) // 2, length)
+        prior = prior.narrow(axis, (prior.shape[axis] - size) // 2, size)
     return prior
 
 

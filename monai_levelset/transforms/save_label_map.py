@@ -1,0 +1,86 @@
+"""Write a label map under its image's name, in its image's format."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.image_writer import PILWriter, resolve_writer
+from monai.transforms import SaveImaged
+
+from monai_levelset.data.atomic import atomic_path
+
+_PHOTOS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+class SaveLabelMapd(SaveImaged):
+    """Save label maps as 8-bit files named and formatted like the images they belong to, each whole or not at all.
+
+    `monai.transforms.SaveImaged` has one extension for all files and cuts names at their first dot. Here
+    `a.b.nii.gz` becomes `a.b.nii.gz`, with the image's affine; a photo becomes a PNG of its size, since JPG would
+    change labels. A mask of 0 and 1 is written as 0 and 255 in a PNG, as is usual there; label maps of more
+    classes keep their values.
+
+    Args:
+        keys: keys of the label maps `(1, *spatial)`, on the image's grid and with its metadata.
+        output_dir: folder; created if missing.
+        output_postfix: put between name and extension.
+        binary: whether the label is 0 or 1 only.
+        allow_missing_keys: see MONAI.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder = tempfile.mkdtemp()
+        >>> mask = MetaTensor(torch.ones(1, 6, 4), meta={"filename_or_obj": "scans/a.png"})
+        >>> _ = SaveLabelMapd("pred", folder)({"pred": mask})
+        >>> [path.name for path in Path(folder).iterdir()]
+        ['a.png']
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        output_dir: str | Path,
+        *,
+        output_postfix: str = "",
+        binary: bool = True,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(
+            keys, output_dir=output_dir, output_postfix=output_postfix, allow_missing_keys=allow_missing_keys
+        )
+        self.output_dir, self.output_postfix, self.binary = Path(output_dir), output_postfix, binary
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The same dictionary; the files are written."""
+        for key in self.key_iterator(dict(data)):
+            self.save(data[key])
+        return dict(data)
+
+    def save(self, mask: MetaTensor) -> Path:
+        """Write one label map and return its path."""
+        stem, suffix = split_name(Path(str(mask.meta["filename_or_obj"])).name)
+        path = self.output_dir / f"{stem}{'_' if self.output_postfix else ''}{self.output_postfix}{suffix}"
+        writer = resolve_writer(suffix)[0](output_dtype=np.uint8)
+        if isinstance(writer, PILWriter):
+            writer.scale = 255 if self.binary else None
+        writer.set_data_array(mask.round(), channel_dim=0, spatial_ndim=mask.ndim - 1, squeeze_end_dims=True)
+        writer.set_metadata(mask.meta, resample=False)
+        with atomic_path(path) as temporary:
+            writer.write(temporary)
+        return path
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Name without extension, and the extension of its label map.
+
+    Example:
+        >>> split_name("a.b.nii.gz"), split_name("a.JPG"), split_name("a.mha")
+        (('a.b', '.nii.gz'), ('a', '.png'), ('a', '.mha'))
+    """
+    suffix = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix
+    return name[: len(name) - len(suffix)], ".png" if suffix.lower() in _PHOTOS else suffix.lower()
