@@ -170,8 +170,8 @@ class LevelSetRefinementd(MapTransform):
 
     Takes class probabilities `(C, *spatial)` with C of 1 (the foreground's) or 2 (background, foreground) and
     puts the refined mask `(1, *spatial)` in their place, with the metadata, so that `Invertd` and
-    `SaveImaged` can follow. In a 3D volume `(C, H, W, D)` with `slicewise`, every slice along the last axis is
-    evolved by itself, several in one batch.
+    `SaveImaged` can follow. In a 3D volume `(C, H, W, D)` with `slicewise`, every slice along the last axis
+    is evolved by itself, several in one batch.
 
     Args:
         keys: keys of the probabilities.
