@@ -1,0 +1,55 @@
+"""The command `monai-levelset reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from monai_levelset.data.checks import check_folder, check_writable
+
+#: target -> module and function
+TARGETS = {"tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_left_ventricle"}
+
+
+def reproduce(
+    target: str, data: str, out: str, *, seeds: int = 3, epochs: int | None = None, jobs: int = 1
+) -> dict[str, Any]:
+    """Train and evaluate the models of a paper's table over several seeds, beside the paper's numbers.
+
+    Writes `table.md`, `table.csv`, `summary.json` and figures. Finished trainings are not repeated, interrupted
+    ones go on from their last epoch: run the same command again.
+
+    Args:
+        target: which table; `tang2017-lv`.
+        data: folder of the data, as the target's bundle reads it.
+        out: folder for the results; its subfolder `runs` holds the trainings.
+        seeds: how many seeds: 0, 1, 2, ...
+        epochs: length of the pre-training in passes over the labelled items; the other trainings scale with
+            it. Default: the bundle's number of updates.
+        jobs: seeds trained at the same time, each on one thread; with 1, torch uses all threads.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        DataError: the data are missing or unfit, or the folder cannot be written.
+        ValueError: unknown target, or a number out of range.
+
+    Example:
+        >>> reproduce("tang2018-lv", "data", "out")
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv
+    """
+    if target not in TARGETS:
+        raise ValueError(f"unknown target {target!r}; choose from {', '.join(TARGETS)}")
+    for name, number in {"seeds": seeds, "epochs": epochs, "jobs": jobs}.items():
+        if number is not None and number < 1:
+            raise ValueError(f"--{name} must be at least 1, got {number}")
+    check_folder(data)
+    check_writable(out)
+    module, name = TARGETS[target].split(":")
+    run: Callable[..., dict[str, Any]] = getattr(import_module(module), name)
+    return run(Path(data), Path(out), seeds=seeds, epochs=epochs, jobs=jobs)

@@ -1,0 +1,90 @@
+"""Figures 2 and 3 of Tang et al. (2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monai_levelset.report import ModelRow, convergence_figure, model_figure, save_figure
+from monai_levelset.reproduce.sections import Section
+from monai_levelset.transforms import LevelSetRefinement
+
+_EVERY = 5
+
+
+def write_figures(
+    bundle: Path, data: Path, out: Path, rows: Mapping[str, tuple[str, bool]], run: Mapping[str, Any]
+) -> None:
+    """`convergence.png` (Fig. 2) and `models.png` (Fig. 3) of one seed's test images."""
+    from monai_levelset.reproduce.tang2017 import level_set, load_network
+
+    test, folder = Section.load(bundle, data, "test"), Path(run["folder"])
+    maps = {stage: test.probabilities(load_network(folder / stage)) for stage, _ in rows.values()}
+    masks = {}
+    for row, (stage, refine) in rows.items():
+        result = test.refined(maps[stage], level_set(bundle, folder / stage)) if refine else maps[stage] > 0.5
+        masks[row] = test.whole(result)
+    scores = [case["dice"] for case in run["rows"]["FCN-levelset"]["cases"]]
+    order = np.argsort(scores)
+    chosen = [int(order[round(q * (len(order) - 1))]) for q in (0.9, 0.5, 0.25, 0.1)]
+    whole = [whole_image(test, i) for i in chosen]
+    figure = model_figure(
+        [
+            ModelRow(test.items[i]["id"], image, test.labels[i].T, {row: masks[row][i].T for row in rows})
+            for i, image in zip(chosen, whole, strict=True)
+        ]
+    )
+    save_figure(figure, out / "models.png")
+    refine_with = level_set(bundle, folder / "joint")
+    save_figure(_convergence(test, maps["joint"], refine_with, chosen[1]), out / "convergence.png")
+
+
+def whole_image(test: Section, index: int) -> NDArray[Any]:
+    """The image as stored, (rows, columns)."""
+    from monai_levelset.metrics import load_volume
+
+    image: NDArray[Any] = np.asarray(load_volume(test.items[index]["image"]).array).T
+    return image
+
+
+def _convergence(test: Section, maps: Tensor, refine: LevelSetRefinement, index: int) -> Any:
+    """From a circle a clinician might click, and from the probability map."""
+    probability = maps[index][None]
+    truth = _cut(test, index)
+    starts = {"circle": _circle(probability, truth), "probability map": refine.initial_mask(probability)}
+    steps = list(range(0, refine.steps + 1, _EVERY))
+    evolutions = {name: _evolution(refine, probability, start, steps) for name, start in starts.items()}
+    image = np.asarray(test.images[index][0]).T
+    return convergence_figure(image, truth.T, evolutions, steps=steps)
+
+
+def _evolution(
+    refine: LevelSetRefinement, probability: Tensor, start: Tensor, steps: list[int]
+) -> list[NDArray[Any]]:
+    whole = refine.steps
+    phis = []
+    for count in steps:
+        refine.steps = count
+        phis.append(refine.evolution(probability, start).phi[0, 0].numpy().T)
+    refine.steps = whole
+    return phis
+
+
+def _circle(like: Tensor, truth: NDArray[Any]) -> Tensor:
+    """A disc of half the truth's area, off its centre by a third of its radius."""
+    centre, radius = np.argwhere(truth).mean(0), np.sqrt(truth.sum() / np.pi)
+    x, y = torch.meshgrid(torch.arange(like.shape[2]), torch.arange(like.shape[3]), indexing="ij")
+    distance = ((x - centre[0] - radius / 3) ** 2 + (y - centre[1] - radius / 3) ** 2).sqrt()
+    return (distance < radius / np.sqrt(2)).to(like)[None, None]
+
+
+def _cut(test: Section, index: int) -> NDArray[Any]:
+    """The truth on the network's grid."""
+    item = test.transform(test.items[index])
+    return np.asarray(item["label"][0]) > 0.5

@@ -1,0 +1,82 @@
+"""A section of the data as arrays, to score networks on the images' own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, Invertd
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from monai_levelset.data import load_section
+from monai_levelset.metrics import Case, evaluate_arrays
+from monai_levelset.metrics.volume import load_label
+from monai_levelset.reproduce.stages import config_files
+
+_BATCH = 12
+
+
+@dataclass(frozen=True)
+class Section:
+    """Preprocessed images and whole labels.
+
+    Attributes:
+        items: the data-list items.
+        images: network inputs `(1, H, W)` that remember where they were cut from.
+        labels: whole ground truths, bool, array axes (x, y).
+        transform: what made `images`.
+    """
+
+    items: list[dict[str, Any]]
+    images: list[Tensor]
+    labels: list[NDArray[Any]]
+    transform: Compose
+
+    @classmethod
+    def load(cls, bundle: Path, data: Path, section: str) -> Section:
+        """Read a section and preprocess it as the bundle's validation does."""
+        parser = ConfigParser()
+        parser.read_config(config_files(bundle, "baseline"))
+        transform = Compose(
+            parser.get_parsed_content("preprocessing") + parser.get_parsed_content("validate#crop")
+        )
+        items = load_section(data, section)
+        images = [transform(item)["image"] for item in items]
+        return cls(items, images, [load_label(item["label"]).array > 0 for item in items], transform)
+
+    def probabilities(self, network: nn.Module) -> Tensor:
+        """Foreground probabilities `(N, 1, H, W)`."""
+        network.eval()
+        batch = torch.stack([torch.as_tensor(image) for image in self.images]).contiguous(
+            memory_format=torch.channels_last
+        )
+        with torch.no_grad():
+            return torch.cat([network(part).softmax(1)[:, 1:] for part in _plain(batch).split(_BATCH)])
+
+    def refined(self, probabilities: Tensor, refine: Callable[[Tensor], Tensor]) -> Tensor:
+        """`refine` in batches."""
+        return torch.cat([refine(part) for part in probabilities.split(_BATCH)])
+
+    def whole(self, masks: Tensor) -> list[NDArray[Any]]:
+        """Masks `(N, 1, H, W)` laid back on the images' own grids, bool."""
+        back = Invertd("pred", self.transform, orig_keys="image", nearest_interp=True)
+        pairs = zip(self.images, masks, strict=True)
+        return [np.asarray(back({"image": i, "pred": m.float()})["pred"][0]) > 0.5 for i, m in pairs]
+
+    def score(self, masks: list[NDArray[Any]]) -> dict[str, Any]:
+        """Dice, IoU, precision and recall per image and per patient, see `evaluate_arrays`."""
+        cases = [
+            Case(item["id"], mask, label, patient=item["patient"])
+            for item, mask, label in zip(self.items, masks, self.labels, strict=True)
+        ]
+        return evaluate_arrays(cases, distances=False)
+
+
+def _plain(batch: Tensor) -> Tensor:
+    return batch.as_tensor() if hasattr(batch, "as_tensor") else batch
