@@ -18,8 +18,8 @@ def reproduce(
 ) -> dict[str, Any]:
     """Train and evaluate the models of a paper's table over several seeds, beside the paper's numbers.
 
-    Writes `table.md`, `table.csv`, `summary.json` and figures. Finished trainings are not repeated, interrupted
-    ones go on from their last epoch: run the same command again.
+    Writes `table.md`, `table.csv`, `summary.json` and figures. Finished trainings are not repeated,
+    interrupted ones go on from their last epoch: run the same command again.
 
     Args:
         target: which table; `tang2017-lv`.

@@ -142,13 +142,14 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     for row in ROWS:
         models[row] = {}
         for metric in METRICS:
-            models[row][metric] = _over_seeds([run["rows"][row]["mean"][metric] for run in runs])
+            models[row][metric] = over_seeds([run["rows"][row]["mean"][metric] for run in runs])
             per_patient = [run["rows"][row]["patients"]["mean"][metric] for run in runs]
-            models[row][f"{metric}_per_patient"] = _over_seeds(per_patient)
+            models[row][f"{metric}_per_patient"] = over_seeds(per_patient)
     return {"target": "tang2017-lv", "models": models, "runs": runs}
 
 
-def _over_seeds(values: list[float]) -> dict[str, Any]:
+def over_seeds(values: list[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None for one seed) and the values."""
     tensor = torch.tensor(values, dtype=torch.float64)
     sd = float(tensor.std()) if len(values) > 1 else None
     return {"mean": float(tensor.mean()), "sd": sd, "seeds": values}
@@ -183,10 +184,10 @@ def _append_notes(path: Path, summary: dict[str, Any]) -> None:
 
 
 _NOTES = """
-Mean ± standard deviation over {seeds} seeds of the mean over all test images, on the images' own grid; an image
-in which nothing is found scores 0. Training, validation and test are 15 patients each; of the training patients
-half, drawn by seed, are labelled. Budget: {updates} updates for the pre-trained FCN; as many again, from its
-weights, for the jointly trained FCN (FCN-levelset adds only the refinement) and for the control; the baseline
-goes through the same two trainings with all labels. Every training validates after each 100 updates and keeps
-its best network by validation Dice. The test part selects nothing.
+Mean ± standard deviation over {seeds} seeds of the mean over all test images, on the images' own grid; an
+image in which nothing is found scores 0. Training, validation and test are 15 patients each; of the training
+patients half, drawn by seed, are labelled. Budget: {updates} updates for the pre-trained FCN; as many again,
+from its weights, for the jointly trained FCN (FCN-levelset adds only the refinement) and for the control; the
+baseline goes through the same two trainings with all labels. Every training validates after each 100 updates
+and keeps its best network by validation Dice. The test part selects nothing.
 """
