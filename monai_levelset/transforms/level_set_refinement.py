@@ -106,7 +106,7 @@ class LevelSetRefinement(Transform):
     def soft(self, probability: Tensor) -> Tensor:
         """The soft mask H(phi), `(B, 1, *spatial)` in [0, 1], to train on: 1/2 on the contour."""
         phi, _ = self._evolved(probability)
-        return heaviside(phi, self.softness)
+        return heaviside(phi, self.softness).clamp(0, 1)  # its sine is out by an ulp
 
     def evolution(self, probability: Tensor, start: Tensor | None = None) -> EvolutionResult:
         """The whole result with codes; `start` overrides the initial mask `(B, 1, *spatial)`."""

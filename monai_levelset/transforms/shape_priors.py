@@ -58,9 +58,9 @@ def draw_shape_priors(
 
 
 def _padded(mask: Tensor, size: int) -> Tensor:
-    """Add background on all sides, up to `size` x `size` pixels at least."""
-    below, right = (max(0, size - n) for n in mask.shape[2:])
-    return F.pad(mask, [right // 2, right - right // 2, below // 2, below - below // 2])
+    """Add background, so that a window of `size` around the object knows its distances, wherever it lies."""
+    rows, columns = (size + n % 2 for n in mask.shape[2:])
+    return F.pad(mask, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
 
 
 def _centre(prior: Tensor, size: int) -> Tensor:

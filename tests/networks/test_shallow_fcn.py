@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def test_parameter_counts_of_the_paper() -> None:
 
 def test_parameter_count_by_hand() -> None:
     widths = (1, 16, 32, 32, 32, 32, 64)
-    convolutions = sum(9 * a * b + b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    convolutions = sum(9 * a * b + b for a, b in pairwise(widths))
     assert count(ShallowFCN()) == convolutions + (64 * 2 + 2) + 2 * 9 + 2 * 25
 
 

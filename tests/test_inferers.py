@@ -1,0 +1,58 @@
+"""Inference of 2D networks on images and volumes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from monai_levelset.inferers import SliceBatchInferer
+from monai_levelset.networks import ShallowFCN
+
+
+@pytest.fixture
+def network() -> ShallowFCN:
+    torch.manual_seed(0)
+    return ShallowFCN(in_channels=2, out_channels=3, channels=(4, 8), pools=(2, 3)).eval()
+
+
+@torch.no_grad()
+def test_a_slice_of_a_volume_equals_the_slice_alone(network: ShallowFCN) -> None:
+    volume = torch.rand(3, 2, 24, 18, 7)
+    scores = SliceBatchInferer(slices=4)(volume, network)
+    assert scores.shape == (3, 3, 24, 18, 7)
+    for k in range(7):
+        torch.testing.assert_close(scores[..., k], network(volume[..., k]), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("slices", [1, 2, 6, 100])
+def test_chunks_make_no_difference(network: ShallowFCN, slices: int) -> None:
+    volume, sizes = torch.rand(2, 2, 12, 12, 3), []
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return network(x)
+
+    scores = SliceBatchInferer(slices=slices)(volume, watched)
+    torch.testing.assert_close(scores, SliceBatchInferer()(volume, network), atol=1e-5, rtol=1e-5)
+    assert sum(sizes) == 6
+    assert max(sizes) <= slices
+
+
+@torch.no_grad()
+def test_an_image_goes_through_as_it_is(network: ShallowFCN) -> None:
+    image = torch.rand(5, 2, 24, 18)
+    assert torch.equal(SliceBatchInferer(slices=2)(image, network), network(image))
+
+
+def test_arguments_reach_the_network() -> None:
+    volume = torch.rand(1, 1, 4, 4, 3)
+    scores = SliceBatchInferer()(volume, lambda x, factor, plus: factor * x + plus, 2, plus=1)
+    torch.testing.assert_close(scores, 2 * volume + 1)
+
+
+def test_meta_tensors() -> None:
+    volume = MetaTensor(torch.rand(1, 1, 4, 4, 3))
+    scores = SliceBatchInferer(slices=2)(volume, torch.nn.Identity())
+    assert torch.equal(torch.as_tensor(scores), volume)
