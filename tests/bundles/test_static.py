@@ -39,7 +39,7 @@ FILES = [
 LARGEST_FILE = 25 * 2**20
 
 PACKAGES = ("monai", "torch", "ignite", "monai_levelset")
-MODULES = {*PACKAGES, "glob", "json", "math", "numpy", "os", "pathlib"}
+MODULES = {*PACKAGES, "glob", "json", "math", "numpy", "operator", "os", "pathlib"}
 PREDEFINED = {"monai", "torch", "np", "numpy"}  # what MONAI's ConfigParser offers without an import
 BUILTINS = set(
     "abs all any bool dict enumerate filter float int isinstance len list map max min print range reversed "
@@ -47,8 +47,8 @@ BUILTINS = set(
 )
 OF_OS = re.compile(r"os\.(path(\.\w+)?|environ(\.get)?)")
 FORBIDDEN_ATTRIBUTES = set(
-    "builtins exec execl execv hub os popen rename rmdir rmtree remove spawn spawnv subprocess sys system "
-    "unlink write_bytes write_text".split()
+    "ConfigExpression attrgetter builtins exec execl execv hub methodcaller optional_import os popen remove "
+    "rename rmdir rmtree spawn spawnv subprocess sys system unlink write_bytes write_text".split()
 )
 NODES = (
     *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Store, ast.Attribute, ast.Constant),
@@ -174,6 +174,7 @@ each_config = pytest.mark.parametrize("config", CONFIGS, ids=name_of)
         "$lambda x: (x > 0.5).float()",
         "$@bundle_root + '/eval'",
         "$import glob",
+        "$import operator",
         "$from pathlib import Path",
         "$os.environ.get('MONAI_LEVELSET_DATA', '.')",
         "$torch.load(@path, weights_only=True)",
@@ -203,6 +204,9 @@ def test_the_checker_passes_what_bundles_need(text: str) -> None:
         "$import torch.hub",
         "$torch.hub.load('a', 'b')",
         "$torch.os.system('ls')",
+        "$operator.attrgetter('os.system')(torch)('ls')",
+        "$from operator import methodcaller",
+        "$monai.utils.optional_import('subprocess')",
         "$().__class__.__bases__[0].__subclasses__()",
         "$getattr(torch, 'o' + 's')",
         "$(y := 1)",
@@ -214,7 +218,7 @@ def test_the_checker_passes_what_bundles_need(text: str) -> None:
     ],
 )
 def test_the_checker_refuses_what_could_harm(text: str) -> None:
-    assert check_expression(text, {"os", "pathlib"}) != []
+    assert check_expression(text, {"operator", "os", "pathlib"}) != []
 
 
 @each_config
@@ -224,13 +228,36 @@ def test_expressions_are_on_the_allow_list(config: Path) -> None:
     assert {text: found for text, found in problems.items() if found} == {}
 
 
+def check_target(name: str) -> list[str]:
+    """Problems of a `_target_`: it must exist and be defined by one of the known packages."""
+    target = full_target(name)
+    if target.split(".")[0] not in PACKAGES or FORBIDDEN_ATTRIBUTES & set(target.split(".")):
+        return [f"{target} is not of {', '.join(PACKAGES)}"]
+    found = pydoc.locate(target)
+    if found is None:
+        return [f"{target} does not exist"]
+    home = (getattr(found, "__module__", None) or target).split(".")[0]
+    return [] if home in PACKAGES else [f"{target} is defined in {home}"]
+
+
+@pytest.mark.parametrize("name", ["DiceLoss", "monai.losses.DiceLoss", "torch.optim.Adam", "torch.zeros"])
+def test_targets_of_known_packages_pass(name: str) -> None:
+    assert check_target(name) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "torch.os.system", "subprocess.run", "monai.NoSuchClass", "NoSuchClass", "torch.hub.load"],
+)
+def test_other_targets_are_refused(name: str) -> None:
+    assert check_target(name) != []
+
+
 @each_config
 def test_targets_come_from_known_packages_and_exist(config: Path) -> None:
     strings = walk(json.loads(config.read_text()))
-    targets = {full_target(text) for place, text in strings if place.endswith("#_target_")}
-    foreign = {target for target in targets if target.split(".")[0] not in PACKAGES}
-    assert foreign == set()
-    assert {target for target in targets if pydoc.locate(target) is None} == set()
+    targets = [text for place, text in strings if place.endswith("#_target_")]
+    assert [problem for name in targets for problem in check_target(name)] == []
 
 
 @each_config
