@@ -50,7 +50,7 @@ ROWS = {
 
 
 def ablate(data: str, runs: str, out: str, *, seeds: int = 2) -> dict[str, Any]:
-    """Train the variants from the seeds of `monai-levelset reproduce tang2017-lv` and score them on validation data.
+    """Train the variants from the seeds of `monai-levelset reproduce tang2017-lv`; score on validation data.
 
     Each variant has the budget of updates of the training it changes. Finished trainings are not repeated.
 

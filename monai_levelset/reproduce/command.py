@@ -46,8 +46,8 @@ def reproduce(
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; choose from {', '.join(TARGETS)}")
     for name, number in {"seeds": seeds, "epochs": epochs, "jobs": jobs}.items():
-        if number is not None and number < 1:
-            raise ValueError(f"--{name} must be at least 1, got {number}")
+        if number is not None and not (isinstance(number, int) and number >= 1):
+            raise ValueError(f"--{name} must be a whole number of at least 1, got {number}")
     check_folder(data)
     check_writable(out)
     module, name = TARGETS[target].split(":")

@@ -61,10 +61,13 @@ def search(
     maps = {(f, s): section.probabilities(load_network(f / s)) for f in folders for s in STAGES}
     now = _parameters(level_set(bundle, folders[0] / STAGES[0]))
     draw = np.random.default_rng(seed)
-    settings = [now, {**now, "shape_weight": 0.0}] + [_draw(draw) for _ in range(trials - 2)]
+    settings = [now, {**now, "shape_weight": 0.0}, *(_draw(draw) for _ in range(trials - 2))][:trials]
     rows = []
     for number, setting in enumerate(settings):
-        scores = {s: np.mean([_dice(section, maps[f, s], f / s, setting) for f in folders]) for s in STAGES}
+        scores = {
+            s: np.mean([_dice(section, maps[f, s], level_set(bundle, f / s), setting) for f in folders])
+            for s in STAGES
+        }
         rows.append({"trial": number, **setting, **{s: round(float(v), 4) for s, v in scores.items()}})
         print(rows[-1], flush=True)
     rows.sort(key=lambda row: -sum(row[s] for s in STAGES))
@@ -82,8 +85,9 @@ def _draw(draw: np.random.Generator) -> dict[str, Any]:
     return {**weights, **{name: draw.choice(values).item() for name, values in CHOICES.items()}}
 
 
-def _dice(section: Section, maps: Tensor, folder: Path, setting: dict[str, Any]) -> float:
-    refine = LevelSetRefinement(**setting, prior=folder / "shape_prior.pt")
+def _dice(section: Section, maps: Tensor, refine: LevelSetRefinement, setting: dict[str, Any]) -> float:
+    for name, value in setting.items():
+        setattr(refine, name, value)
     masks = section.whole(section.refined(maps, refine))
     return float(section.score(masks)["mean"]["dice"])
 

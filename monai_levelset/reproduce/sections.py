@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -67,7 +68,9 @@ class Section:
         """Masks `(N, 1, H, W)` laid back on the images' own grids, bool."""
         back = Invertd("pred", self.transform, orig_keys="image", nearest_interp=True)
         pairs = zip(self.images, masks, strict=True)
-        return [np.asarray(back({"image": i, "pred": m.float()})["pred"][0]) > 0.5 for i, m in pairs]
+        return [
+            np.asarray(back({"image": i, "pred": MetaTensor(m.float())})["pred"][0]) > 0.5 for i, m in pairs
+        ]
 
     def score(self, masks: list[NDArray[Any]]) -> dict[str, Any]:
         """Dice, IoU, precision and recall per image and per patient, see `evaluate_arrays`."""

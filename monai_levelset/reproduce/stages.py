@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from monai_levelset.data import DataError
 from monai_levelset.report import write_json
 
 
@@ -73,6 +74,9 @@ def train(bundle: Path, stage: Stage, folder: Path, *, data: Path, seed: int, up
         return out
     started = out / "settings.json"
     resume = (out / "checkpoint.pt").is_file() and ConfigParser.load_config_file(started) == settings
+    if not resume:
+        for old in (done, out / "checkpoint.pt"):
+            old.unlink(missing_ok=True)
     write_json(started, settings)
     start = time.perf_counter()
     run_workflow(config_files(bundle, stage.override), bundle, {**settings, "resume": resume})
@@ -84,7 +88,11 @@ def train(bundle: Path, stage: Stage, folder: Path, *, data: Path, seed: int, up
 
 
 def run_workflow(files: Sequence[str], bundle: Path, settings: Mapping[str, Any]) -> ConfigWorkflow:
-    """Run a bundle's training in this process, as `python -m monai.bundle run training` does."""
+    """Run a bundle's training in this process, as `python -m monai.bundle run training` does.
+
+    Raises:
+        DataError: the data or a checkpoint is unfit; without the errors in which MONAI wraps it.
+    """
     workflow = ConfigWorkflow(
         config_file=list(files),
         meta_file=None,
@@ -93,7 +101,18 @@ def run_workflow(files: Sequence[str], bundle: Path, settings: Mapping[str, Any]
         run_id="training",
         **settings,
     )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except RuntimeError as error:
+        raise _reason(error) from error
     return workflow
+
+
+def _reason(error: BaseException) -> BaseException:
+    """The `DataError` behind an error, as a new one, or the error itself."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, DataError):
+        cause = cause.__cause__
+    return error if cause is None else DataError(str(cause))

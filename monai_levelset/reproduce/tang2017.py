@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import shlex
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from monai_levelset.data import training_items
+from monai_levelset.data import DataError, check_items, load_section, training_items
+from monai_levelset.data.datalist import SECTIONS
 from monai_levelset.evaluation import find_bundle, versions
 from monai_levelset.networks import ShallowFCN
 from monai_levelset.report import write_json, write_tables, write_text
@@ -57,6 +59,7 @@ def reproduce_left_ventricle(
 ) -> dict[str, Any]:
     """Train and evaluate the five models and the control; see `monai_levelset.reproduce.reproduce`."""
     bundle = find_bundle(BUNDLE).absolute()
+    _check_data(data)
     runs = _run_seeds(bundle, data.absolute(), out.absolute(), seeds, epochs, jobs)
     summary = summarize(runs)
     summary["command"] = _command(data, out, seeds, epochs)
@@ -67,6 +70,18 @@ def reproduce_left_ventricle(
     write_figures(bundle, data, out, ROWS, runs[0])
     print((out / "table.md").read_text(), end="")
     return summary
+
+
+def _check_data(data: Path) -> None:
+    """Refuse unfit data of any section before the first training."""
+    for section in SECTIONS:
+        items = load_section(data, section)
+        check_items(items, label_values=(0, 1, 255))
+        bare = [str(item["image"]) for item in items if not item["labeled"]]
+        if section == "test" and bare:
+            raise DataError(
+                f"{bare[0]}: a test case without label cannot be scored. Label it or take it out."
+            )
 
 
 def _run_seeds(
@@ -156,18 +171,9 @@ def over_seeds(values: list[float]) -> dict[str, Any]:
 
 
 def _command(data: Path, out: Path, seeds: int, epochs: int | None) -> str:
-    words = [
-        "monai-levelset",
-        "reproduce",
-        "tang2017-lv",
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        "--seeds",
-        str(seeds),
-    ]
-    return " ".join(words + (["--epochs", str(epochs)] if epochs is not None else []))
+    words = ["monai-levelset", "reproduce", "tang2017-lv", "--data", str(data), "--out", str(out)]
+    words += ["--seeds", str(seeds)] + (["--epochs", str(epochs)] if epochs is not None else [])
+    return shlex.join(words)
 
 
 def _append_notes(path: Path, summary: dict[str, Any]) -> None:
