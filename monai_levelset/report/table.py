@@ -11,7 +11,7 @@ from typing import Any
 from monai_levelset.report.atomic import write_text
 
 Models = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Row -> metric -> ``{"mean": …, "sd": …}``; further keys, such as ``seeds``, are not shown."""
+"""Row -> metric -> ``{"mean": …, "sd": …}``, ``sd`` None if there is one run; further keys are not shown."""
 Paper = Mapping[str, Mapping[str, float]]
 """Row -> metric -> the number printed in the paper; a missing one is left blank."""
 
@@ -48,10 +48,15 @@ def markdown_table(
     for name, scores in models.items():
         row = [name.replace("|", "\\|")]
         for metric in metrics:
-            row.append(f"{scores[metric]['mean']:.{digits}f} ± {scores[metric]['sd']:.{digits}f}")
+            row.append(_mean_sd(scores[metric], digits))
             row += [_printed(paper, name, metric, digits)] if paper is not None else []
         lines.append(row)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _mean_sd(score: Mapping[str, Any], digits: int) -> str:
+    mean, sd = f"{score['mean']:.{digits}f}", score["sd"]
+    return mean if sd is None else f"{mean} ± {sd:.{digits}f}"
 
 
 def _printed(paper: Paper, name: str, metric: str, digits: int) -> str:

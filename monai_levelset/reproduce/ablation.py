@@ -13,9 +13,10 @@ import torch
 from monai_levelset.data import DataError
 from monai_levelset.evaluation import find_bundle
 from monai_levelset.report import write_tables
+from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.sections import Section
 from monai_levelset.reproduce.stages import Stage, budget, train
-from monai_levelset.reproduce.tang2017 import BUNDLE, STAGES, level_set, load_network, over_seeds
+from monai_levelset.reproduce.tang2017 import BUNDLE, STAGES, over_seeds
 
 _ADADELTA = {
     "optimizer": {"_target_": "torch.optim.Adadelta", "params": "$@network.parameters()"},

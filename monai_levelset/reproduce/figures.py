@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_levelset.metrics import load_volume
 from monai_levelset.report import ModelRow, convergence_figure, model_figure, save_figure
+from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.sections import Section
 from monai_levelset.transforms import LevelSetRefinement
 
@@ -22,8 +24,6 @@ def write_figures(
     bundle: Path, data: Path, out: Path, rows: Mapping[str, tuple[str, bool]], run: Mapping[str, Any]
 ) -> None:
     """`convergence.png` (Fig. 2) and `models.png` (Fig. 3) of one seed's test images."""
-    from monai_levelset.reproduce.tang2017 import level_set, load_network
-
     test, folder = Section.load(bundle, data, "test"), Path(run["folder"])
     maps = {stage: test.probabilities(load_network(folder / stage)) for stage, _ in rows.values()}
     masks = {}
@@ -47,8 +47,6 @@ def write_figures(
 
 def whole_image(test: Section, index: int) -> NDArray[Any]:
     """The image as stored, (rows, columns)."""
-    from monai_levelset.metrics import load_volume
-
     image: NDArray[Any] = np.asarray(load_volume(test.items[index]["image"]).array).T
     return image
 

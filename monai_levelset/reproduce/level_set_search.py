@@ -15,8 +15,9 @@ from torch import Tensor
 
 from monai_levelset.evaluation import find_bundle
 from monai_levelset.report import cases_csv, write_text
+from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.sections import Section
-from monai_levelset.reproduce.tang2017 import BUNDLE, level_set, load_network
+from monai_levelset.reproduce.tang2017 import BUNDLE
 from monai_levelset.transforms import LevelSetRefinement
 
 #: parameter -> lowest and highest value, drawn evenly on a logarithmic scale

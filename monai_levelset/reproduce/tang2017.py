@@ -15,12 +15,11 @@ from monai.bundle import ConfigParser
 from monai_levelset.data import DataError, check_items, load_section, training_items
 from monai_levelset.data.datalist import SECTIONS
 from monai_levelset.evaluation import find_bundle, versions
-from monai_levelset.networks import ShallowFCN
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.figures import write_figures
+from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.sections import Section
 from monai_levelset.reproduce.stages import Stage, budget, config_files, train
-from monai_levelset.transforms import LevelSetRefinement
 
 BUNDLE = "lv_mri_levelset_segmentation"
 METRICS = ("dice", "iou")
@@ -125,23 +124,6 @@ def _updates(bundle: Path, data: Path, folder: Path, seed: int, epochs: int | No
         cache_dir=folder.parent / "slices",
     )
     return epochs * math.ceil(len(items) / parser["batch_size"])
-
-
-def load_network(folder: Path) -> ShallowFCN:
-    """The best network of a stage."""
-    network = ShallowFCN()
-    network.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
-    return network
-
-
-def level_set(bundle: Path, folder: Path) -> LevelSetRefinement:
-    """The refinement of the bundle's inference, with the prior drawn in this seed."""
-    parser = ConfigParser()
-    parser.read_config(str(bundle / "configs" / "inference.json"))
-    steps = parser["postprocessing#transforms"]
-    step = next(step for step in steps if step["_target_"].endswith("LevelSetRefinementd"))
-    settings = {key: value for key, value in step.items() if key not in ("_target_", "keys")}
-    return LevelSetRefinement(**{**settings, "prior": folder / "shape_prior.pt"})
 
 
 def _masks(bundle: Path, folder: Path, test: Section, stage: str, refine: bool) -> list[Any]:
