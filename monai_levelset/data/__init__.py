@@ -11,6 +11,7 @@ from monai_levelset.data.checks import (
     check_writable,
 )
 from monai_levelset.data.datalist import load_datalist, split_labeled, split_patients, write_datalist
+from monai_levelset.data.errors import show_reason_last
 from monai_levelset.data.prepare import prepare
 from monai_levelset.data.sections import load_section, training_items
 from monai_levelset.data.slices import slice_items
@@ -27,6 +28,7 @@ __all__ = [
     "load_datalist",
     "load_section",
     "prepare",
+    "show_reason_last",
     "slice_items",
     "split_labeled",
     "split_patients",

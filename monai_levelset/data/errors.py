@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from types import TracebackType
 
-__all__ = ["DataError", "raise_problems"]
+__all__ = ["DataError", "raise_problems", "show_reason_last"]
+
+_WRAPPERS = ("Failed to evaluate", "Failed to instantiate")
 
 
 class DataError(ValueError):
@@ -42,3 +46,21 @@ def raise_problems(problems: Sequence[str], *, max_problems: int = 20) -> None:
     if len(unique) > max_problems:
         lines.append(f"- ... and {len(unique) - max_problems} more")
     raise DataError("\n".join([f"{len(unique)} problems in the data:", *lines]))
+
+
+def show_reason_last() -> None:
+    """End the traceback of an uncaught error with the line that matters, for the rest of this process.
+
+    `monai.bundle` wraps an error of a bundle's component in others that only say which component failed, and
+    Python prints these last. A bundle's `initialize` calls this, so that the reason stands at the end.
+    """
+    sys.excepthook = _excepthook
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    sys.__excepthook__(kind, error, traceback)
+    reason = error
+    while reason.__cause__ is not None and str(reason).startswith(_WRAPPERS):
+        reason = reason.__cause__
+    if reason is not error:
+        print(f"error: {reason}", file=sys.stderr)

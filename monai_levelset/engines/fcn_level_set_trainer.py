@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
@@ -137,6 +138,7 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         loss = (_per_item(losses) * weight).mean()
         self.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: scores, Keys.LOSS: loss}
         self._step(loss)
+        self.state.output[Keys.LOSS] = _mean_over_ranks(loss.detach())
         self.state.updates += 1
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         if self.state.updates == self.max_updates:
@@ -162,6 +164,14 @@ class FCNLevelSetTrainer(SupervisedTrainer):
 
 def _plain(value: Tensor) -> Tensor:
     return value.as_tensor() if hasattr(value, "as_tensor") else value
+
+
+def _mean_over_ranks(loss: Tensor) -> Tensor:
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        loss = loss.clone()
+        dist.all_reduce(loss)
+        loss /= dist.get_world_size()
+    return loss
 
 
 def _per_item(losses: Tensor) -> Tensor:

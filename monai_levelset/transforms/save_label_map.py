@@ -18,12 +18,12 @@ _PHOTOS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 class SaveLabelMapd(SaveImaged):
-    """Save label maps as 8-bit files named and formatted like the images they belong to, each whole or not at all.
+    """Save label maps as 8-bit files named and formatted like their images, each whole or not at all.
 
     `monai.transforms.SaveImaged` has one extension for all files and cuts names at their first dot. Here
-    `a.b.nii.gz` becomes `a.b.nii.gz`, with the image's affine; a photo becomes a PNG of its size, since JPG would
-    change labels. A mask of 0 and 1 is written as 0 and 255 in a PNG, as is usual there; label maps of more
-    classes keep their values.
+    `a.b.nii.gz` becomes `a.b.nii.gz`, with the image's affine; a photo becomes a PNG of its size, since JPG
+    would change labels. A mask of 0 and 1 is written as 0 and 255 in a PNG, as is usual there; label
+    maps of more classes keep their values.
 
     Args:
         keys: keys of the label maps `(1, *spatial)`, on the image's grid and with its metadata.
@@ -69,10 +69,18 @@ class SaveLabelMapd(SaveImaged):
         if isinstance(writer, PILWriter):
             writer.scale = 255 if self.binary else None
         writer.set_data_array(mask.round(), channel_dim=0, spatial_ndim=mask.ndim - 1, squeeze_end_dims=True)
-        writer.set_metadata(mask.meta, resample=False)
+        writer.set_metadata(_exact_meta(mask), resample=False)
         with atomic_path(path) as temporary:
             writer.write(temporary)
         return path
+
+
+def _exact_meta(mask: MetaTensor) -> dict[str, Any]:
+    """Metadata with the file's own affine, where only rounding tells it from the mask's."""
+    meta, original = dict(mask.meta), mask.meta.get("original_affine")
+    if original is not None and np.allclose(np.asarray(original), mask.affine.cpu(), atol=1e-3):
+        meta["affine"] = original
+    return meta
 
 
 def split_name(name: str) -> tuple[str, str]:
