@@ -2,8 +2,9 @@
 
     python -m monai_levelset.quickstart lv_mri_levelset_segmentation
 
-Everything is written below `runs/BUNDLE`: the sample data, a copy of the bundle (the weights it ships stay as
-they are), and the report. What is trained, and for how long, stands in `configs/quickstart.json` of the bundle.
+Everything is written below `runs/BUNDLE`: the sample data, a copy of the bundle (the weights it ships stay
+as they are), and the report. What is trained, and for how long, stands in `configs/quickstart.json` of the
+bundle.
 """
 
 from __future__ import annotations
@@ -95,4 +96,7 @@ def _copy_test(data: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    quickstart(*sys.argv[1:])
+    try:
+        quickstart(*sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -166,13 +166,14 @@ def _append_notes(path: Path, summary: dict[str, Any]) -> None:
         for other in ("pre-trained FCN", "labelled-only control", "baseline FCN")
     ]
     updates = "/".join(map(str, sorted({run["updates"] for run in summary["runs"]})))
-    text = _NOTES.format(seeds=len(summary["runs"]), updates=updates)
+    count = len(summary["runs"])
+    text = _NOTES.format(seeds=f"{count} seeds" if count > 1 else "1 seed", updates=updates)
     text += "\nDifferences in Dice:\n\n" + "\n".join(gains) + f"\n\nCommand: `{summary['command']}`\n"
     write_text(path, path.read_text() + text)
 
 
 _NOTES = """
-Mean ± standard deviation over {seeds} seeds of the mean over all test images, on the images' own grid; an
+Mean ± standard deviation over {seeds} of the mean over all test images, on the images' own grid; an
 image in which nothing is found scores 0. Training, validation and test are 15 patients each; of the training
 patients half, drawn by seed, are labelled. Budget: {updates} updates for the pre-trained FCN; as many again,
 from its weights, for the jointly trained FCN (FCN-levelset adds only the refinement) and for the control; the
