@@ -5,6 +5,7 @@ python -m monai_levelset.reproduce.ablation --data DATA --runs OUT/runs --out OU
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,28 @@ _ADADELTA = {
     "lr_scheduler": None,
 }
 
+_PRE_TRAINED, _JOINT, _CONTROL = STAGES[:3]
+
+
+def _changed(stage: Stage, name: str, **settings: Any) -> Stage:
+    """A stage with other settings; `__` stands for the `#` of the configuration's ids."""
+    changes = {key.replace("__", "#"): value for key, value in settings.items()}
+    return replace(stage, name=f"{stage.name}-{name}", settings={**stage.settings, **changes})
+
+
 #: Row -> stage. The first three are the table's own trainings; the others change one thing.
 ROWS = {
-    "joint training": STAGES[1],
-    "labelled-only control": STAGES[2],
-    "pre-trained": STAGES[0],
-    "joint without shape prior": Stage(
-        "joint-no-shape", "joint", after="pre-trained", settings={"train#refinement#shape_weight": 0.0}
-    ),
-    "joint without evolution (thresholded map, largest component)": Stage(
-        "joint-no-evolution", "joint", after="pre-trained", settings={"train#refinement#steps": 0}
-    ),
-    "joint without replay": Stage(
-        "joint-no-replay", "joint", after="pre-trained", settings={"train#trainer#replay": None}
-    ),
-    "joint, one view of an unlabelled image": Stage(
-        "joint-one-view", "joint", after="pre-trained", settings={"train#trainer#views": 1}
-    ),
-    "pre-trained by ADADELTA": Stage("pre-trained-adadelta", "pretrain", settings=_ADADELTA),
-    "pre-trained from N(0, 0.01)": Stage(
-        "pre-trained-normal", "pretrain", settings={"network_def#init_std": 0.01}
-    ),
-    "pre-trained by ADADELTA from N(0, 0.01)": Stage(
-        "pre-trained-paper", "pretrain", settings={**_ADADELTA, "network_def#init_std": 0.01}
+    "joint training": _JOINT,
+    "labelled-only control": _CONTROL,
+    "pre-trained": _PRE_TRAINED,
+    "joint without shape prior": _changed(_JOINT, "no-shape", train__refinement__shape_weight=0.0),
+    "joint without evolution (thresholded map)": _changed(_JOINT, "no-steps", train__refinement__steps=0),
+    "joint without replay": _changed(_JOINT, "no-replay", train__trainer__replay=None),
+    "joint, one view of an unlabelled image": _changed(_JOINT, "one-view", train__trainer__views=1),
+    "pre-trained by ADADELTA": _changed(_PRE_TRAINED, "adadelta", **_ADADELTA),
+    "pre-trained from N(0, 0.01)": _changed(_PRE_TRAINED, "normal", network_def__init_std=0.01),
+    "pre-trained by ADADELTA from N(0, 0.01)": _changed(
+        _PRE_TRAINED, "paper", network_def__init_std=0.01, **_ADADELTA
     ),
 }
 

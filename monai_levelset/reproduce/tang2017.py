@@ -24,14 +24,16 @@ from monai_levelset.reproduce.stages import Stage, budget, config_files, train
 BUNDLE = "lv_mri_levelset_segmentation"
 METRICS = ("dice", "iou")
 
+_HALF = {"labeled_fraction": 0.5}
+
 #: All stages have the same budget of updates. The baseline goes through the same two as the jointly trained
 #: network and the control, with all labels in both.
 STAGES = (
-    Stage("pre-trained", "pretrain"),
-    Stage("joint", "joint", after="pre-trained"),
-    Stage("labelled-only", "control", after="pre-trained"),
+    Stage("pre-trained", "pretrain", settings=_HALF),
+    Stage("joint", "joint", after="pre-trained", settings=_HALF),
+    Stage("labelled-only", "control", after="pre-trained", settings=_HALF),
     Stage("baseline-first", "baseline"),
-    Stage("baseline", "control", after="baseline-first", settings={"labeled_fraction": 1.0}),
+    Stage("baseline", "control", after="baseline-first"),
 )
 
 #: Row -> (stage, whether the level set refines its probability map).
@@ -118,7 +120,7 @@ def _updates(bundle: Path, data: Path, folder: Path, seed: int, epochs: int | No
     parser.read_config(config_files(bundle, STAGES[0].override))
     items = training_items(
         data,
-        labeled_fraction=parser["labeled_fraction"],
+        labeled_fraction=_HALF["labeled_fraction"],
         seed=seed,
         keep="labeled",
         cache_dir=folder.parent / "slices",
