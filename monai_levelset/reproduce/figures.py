@@ -24,7 +24,7 @@ def write_figures(
     bundle: Path, data: Path, out: Path, rows: Mapping[str, tuple[str, bool]], run: Mapping[str, Any]
 ) -> None:
     """`convergence.png` (Fig. 2) and `models.png` (Fig. 3) of one seed's test images."""
-    test, folder = Section.load(bundle, data, "test"), Path(run["folder"])
+    test, folder = Section.load(bundle, data, "test"), out / run["folder"]
     maps = {stage: test.probabilities(load_network(folder / stage)) for stage, _ in rows.values()}
     masks = {}
     for row, (stage, refine) in rows.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ class Stage:
     override: str
     after: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's content."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def config_files(bundle: Path, override: str) -> list[str]:
@@ -70,10 +77,10 @@ def train(bundle: Path, stage: Stage, folder: Path, *, data: Path, seed: int, up
         **stage.settings,
     }
     done = out / "finished.json"
-    if done.is_file() and ConfigParser.load_config_file(done)["settings"] == settings:
+    if done.is_file() and read_json(done)["settings"] == settings:
         return out
     started = out / "settings.json"
-    resume = (out / "checkpoint.pt").is_file() and ConfigParser.load_config_file(started) == settings
+    resume = (out / "checkpoint.pt").is_file() and read_json(started) == settings
     if not resume:
         for old in (done, out / "checkpoint.pt"):
             old.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
 
 from monai_levelset.data import DataError, check_items, load_section, training_items
 from monai_levelset.data.datalist import SECTIONS
@@ -19,15 +18,16 @@ from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.figures import write_figures
 from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.sections import Section
-from monai_levelset.reproduce.stages import Stage, budget, config_files, train
+from monai_levelset.reproduce.stages import Stage, budget, read_json, train
 
 BUNDLE = "lv_mri_levelset_segmentation"
 METRICS = ("dice", "iou")
+_BATCH = 12
 
 _HALF = {"labeled_fraction": 0.5}
 
-#: All stages have the same budget of updates. The baseline goes through the same two as the jointly trained
-#: network and the control, with all labels in both.
+#: The baseline goes through the same two trainings as the jointly trained network and the control, with as many
+#: updates and all labels in both.
 STAGES = (
     Stage("pre-trained", "pretrain", settings=_HALF),
     Stage("joint", "joint", after="pre-trained", settings=_HALF),
@@ -101,31 +101,30 @@ def _run_seeds(
 def run_seed(bundle: Path, data: Path, out: Path, seed: int, epochs: int | None) -> dict[str, Any]:
     """Train all stages of one seed and score all rows on the test patients."""
     folder = out / "runs" / f"seed{seed}"
-    updates = _updates(bundle, data, folder, seed, epochs)
+    items = training_items(
+        data, labeled_fraction=0.5, seed=seed, keep="labeled", cache_dir=folder.parent / "slices"
+    )
+    updates = {stage.name: _updates(bundle, stage, len(items), epochs) for stage in STAGES}
     for stage in STAGES:
-        train(bundle, stage, folder, data=data, seed=seed, updates=updates)
+        train(bundle, stage, folder, data=data, seed=seed, updates=updates[stage.name])
     test = Section.load(bundle, data, "test")
     rows = {row: test.score(_masks(bundle, folder, test, *how)) for row, how in ROWS.items()}
-    seconds = {
-        s.name: ConfigParser.load_config_file(folder / s.name / "finished.json")["seconds"] for s in STAGES
+    return {
+        "seed": seed,
+        "folder": str(folder.relative_to(out)),
+        "labeled_patients": sorted({item["patient"] for item in items}),
+        "updates": updates,
+        "seconds": {name: read_json(folder / name / "finished.json")["seconds"] for name in updates},
+        "rows": rows,
     }
-    return {"seed": seed, "updates": updates, "folder": str(folder), "seconds": seconds, "rows": rows}
 
 
-def _updates(bundle: Path, data: Path, folder: Path, seed: int, epochs: int | None) -> int:
-    """Updates of the pre-training."""
+def _updates(bundle: Path, stage: Stage, items: int, epochs: int | None) -> int:
+    """Updates of a stage: the bundle's, or in proportion so that pre-training makes `epochs` passes."""
     if epochs is None:
-        return budget(bundle, STAGES[0])
-    parser = ConfigParser()
-    parser.read_config(config_files(bundle, STAGES[0].override))
-    items = training_items(
-        data,
-        labeled_fraction=_HALF["labeled_fraction"],
-        seed=seed,
-        keep="labeled",
-        cache_dir=folder.parent / "slices",
-    )
-    return epochs * math.ceil(len(items) / parser["batch_size"])
+        return budget(bundle, stage)
+    passes = epochs * math.ceil(items / _BATCH)
+    return max(1, round(passes * budget(bundle, stage) / budget(bundle, STAGES[0])))
 
 
 def _masks(bundle: Path, folder: Path, test: Section, stage: str, refine: bool) -> list[Any]:
@@ -167,18 +166,17 @@ def _append_notes(path: Path, summary: dict[str, Any]) -> None:
         for row in ("jointly trained FCN", "FCN-levelset")
         for other in ("pre-trained FCN", "labelled-only control", "baseline FCN")
     ]
-    updates = "/".join(map(str, sorted({run["updates"] for run in summary["runs"]})))
-    count = len(summary["runs"])
-    text = _NOTES.format(seeds=f"{count} seeds" if count > 1 else "1 seed", updates=updates)
+    updates = summary["runs"][0]["updates"]
+    text = _NOTES.format(seeds=len(summary["runs"]), first=updates["pre-trained"], second=updates["joint"])
     text += "\nDifferences in Dice:\n\n" + "\n".join(gains) + f"\n\nCommand: `{summary['command']}`\n"
     write_text(path, path.read_text() + text)
 
 
 _NOTES = """
-Mean ± standard deviation over {seeds} of the mean over all test images, on the images' own grid; an
-image in which nothing is found scores 0. Training, validation and test are 15 patients each; of the training
-patients half, drawn by seed, are labelled. Budget: {updates} updates for the pre-trained FCN; as many again,
-from its weights, for the jointly trained FCN (FCN-levelset adds only the refinement) and for the control; the
-baseline goes through the same two trainings with all labels. Every training validates after each 100 updates
-and keeps its best network by validation Dice. The test part selects nothing.
+Mean ± standard deviation over {seeds} seeds of the mean over all test images, on the images' own grid; an image
+in which nothing is found scores 0. Training, validation and test are 15 patients each; of the training patients
+half, drawn by seed, are labelled. Budget: {first} updates for the pre-trained FCN; {second} more, from its
+weights, for the jointly trained FCN (FCN-levelset adds only the refinement) and for the control; the baseline
+goes through the same two trainings, {first} + {second} updates, with all labels. Every training validates after
+each 100 updates and keeps its best network by validation Dice. The test part selects nothing.
 """
