@@ -26,8 +26,8 @@ _BATCH = 12
 
 _HALF = {"labeled_fraction": 0.5}
 
-#: The baseline goes through the same two trainings as the jointly trained network and the control, with as many
-#: updates and all labels in both.
+#: The baseline goes through the same two trainings as the jointly trained network and the control: as many
+#: updates, and all labels in both.
 STAGES = (
     Stage("pre-trained", "pretrain", settings=_HALF),
     Stage("joint", "joint", after="pre-trained", settings=_HALF),
