@@ -94,6 +94,8 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         output = self._update(image, label, labeled)
         if self.replay is not None:
             for sample in self.replay.push((image, label, labeled)):
+                if self.state.updates == self.max_updates:
+                    break
                 output = self._update(*sample)
         return output
 
