@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce import reproduce, tang2017
+from monai_levelset.reproduce.models import level_set
+from monai_levelset.reproduce.stages import budget
 
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
 
@@ -34,7 +37,8 @@ def hand_made_run(seed: int) -> dict[str, Any]:
     for row, dice in DICE.items():
         mean = {"dice": dice + 0.01 * seed, "iou": dice - 0.1}
         rows[row] = {"mean": mean, "patients": {"mean": {"dice": dice - 0.02, "iou": dice - 0.12}}}
-    return {"seed": seed, "updates": 1000, "folder": f"seed{seed}", "seconds": {}, "rows": rows}
+    updates = {"pre-trained": 1000, "joint": 1700}
+    return {"seed": seed, "updates": updates, "folder": f"runs/seed{seed}", "seconds": {}, "rows": rows}
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def test_means_deviations_and_gains_of_hand_made_runs(data: Path, tmp_path: Path
     assert "- FCN-levelset - baseline FCN: +0.010" in text
     assert "- jointly trained FCN - baseline FCN: -0.010" in text
     assert "3 seeds" in text
-    assert "1000 updates" in text
+    assert "1000 updates for the pre-trained FCN; 1700 more" in text
     assert summary["command"] in text
 
     table = list(csv.DictReader((out / "table.csv").read_text().splitlines()))
@@ -84,7 +88,6 @@ def test_one_seed_has_no_deviation(data: Path, tmp_path: Path) -> None:
     assert summary["models"]["baseline FCN"]["dice"] == {"mean": 0.79, "sd": None, "seeds": [0.79]}
     text = (tmp_path / "table.md").read_text()
     assert "| baseline FCN | 0.790 | 0.804 | 0.690 | 0.672 |" in text
-    assert "over 1 seed of" in text
     assert next(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))["dice_sd"] == ""
     assert summary["command"].endswith("--seeds 1 --epochs 2")
 
@@ -103,6 +106,7 @@ def stubbed(
 
 def test_stages_build_on_each_other_with_equal_budgets(stubbed: tuple[Path, dict[str, Any], Any]) -> None:
     out, _, trainings = stubbed
+    bundle = find_bundle(tang2017.BUNDLE)
     folder = out / "runs" / "seed0"
     starts = {
         "pre-trained": None,
@@ -113,10 +117,14 @@ def test_stages_build_on_each_other_with_equal_budgets(stubbed: tuple[Path, dict
     }
     assert trainings.names == list(starts)
     for settings, start in zip(trainings.settings, starts.values(), strict=True):
-        assert settings["max_updates"] == 3  # 3 epochs of the 2 labelled slices, which fit one mini-batch
         assert settings["seed"] == 0
         assert settings["pretrained"] == (str(folder / start / "model.pt") if start else None)
-    assert trainings.settings[-1]["labeled_fraction"] == 1.0
+    # 3 epochs of the 2 labelled slices, which fit one mini-batch; the second trainings in proportion
+    second = round(3 * budget(bundle, tang2017.STAGES[1]) / budget(bundle, tang2017.STAGES[0]))
+    assert [settings["max_updates"] for settings in trainings.settings] == [3, second, second, 3, second]
+    train = json.loads((bundle / "configs" / "train.json").read_text())
+    fractions = [s.get("labeled_fraction", train["labeled_fraction"]) for s in trainings.settings]
+    assert fractions == [0.5, 0.5, 0.5, 1.0, 1.0]
 
 
 def test_every_row_is_scored_on_the_test_patients(stubbed: tuple[Path, dict[str, Any], Any]) -> None:
@@ -157,9 +165,9 @@ def test_a_second_call_trains_nothing_and_gives_the_same_numbers_also_in_paralle
 def test_the_prior_and_the_weights_of_the_inference_are_used(
     stubbed: tuple[Path, dict[str, Any], Any],
 ) -> None:
-    bundle = tang2017.find_bundle(tang2017.BUNDLE)
+    bundle = find_bundle(tang2017.BUNDLE)
     folder = stubbed[0] / "runs" / "seed0" / "joint"
-    refine = tang2017.level_set(bundle, folder)
+    refine = level_set(bundle, folder)
     inference = json.loads((bundle / "configs" / "inference.json").read_text())
     step = next(
         step
@@ -202,7 +210,8 @@ def test_the_real_command_trains_all_stages_and_does_not_repeat_them(tmp_path: P
     assert (out / "table.md").read_text() in first.stdout
     summary = json.loads((out / "summary.json").read_text())
     assert list(summary["models"]) == ROWS
-    assert summary["runs"][0]["updates"] == 1
+    assert summary["runs"][0]["updates"]["pre-trained"] == 1
+    assert summary["runs"][0]["labeled_patients"] in (["SC-N-02"], ["SC-N-03"])
     stages = sorted((out / "runs" / "seed0").glob("*/finished.json"))
     assert len(stages) == 5
     for stage in stages:
