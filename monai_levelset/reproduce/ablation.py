@@ -40,13 +40,13 @@ ROWS = {
     "pre-trained": _PRE_TRAINED,
     "joint without shape prior": _changed(_JOINT, "no-shape", train__refinement__shape_weight=0.0),
     "joint without evolution (thresholded map)": _changed(_JOINT, "no-steps", train__refinement__steps=0),
-    "joint without replay": _changed(_JOINT, "no-replay", train__trainer__replay=None),
     "joint, one view of an unlabelled image": _changed(_JOINT, "one-view", train__trainer__views=1),
     "pre-trained by ADADELTA": _changed(_PRE_TRAINED, "adadelta", **_ADADELTA),
     "pre-trained from N(0, 0.01)": _changed(_PRE_TRAINED, "normal", network_def__init_std=0.01),
     "pre-trained by ADADELTA from N(0, 0.01)": _changed(
         _PRE_TRAINED, "paper", network_def__init_std=0.01, **_ADADELTA
     ),
+    "joint without replay": _changed(_JOINT, "no-replay", train__trainer__replay=None),
 }
 
 
@@ -85,7 +85,7 @@ def ablate(data: str, runs: str, out: str, *, seeds: int = 2) -> dict[str, Any]:
             scores.append(_score(bundle, section, trained))
         models[row] = {name: over_seeds([s[name] for s in scores]) for name in scores[0]}
         print(row, models[row], flush=True)
-    write_tables(Path(out) / "ablation", models, ["dice", "dice_level_set"])
+        write_tables(Path(out) / "ablation", models, ["dice", "dice_level_set"])
     return models
 
 
