@@ -193,7 +193,8 @@ def _read(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise DataError(
-            f"{path}: not a readable checkpoint ({error}). Start anew with --resume False."
+            f"{path}: not a readable checkpoint ({type(error).__name__}): truncated, or of another kind. "
+            "Start anew with --resume False."
         ) from error
     return state
 

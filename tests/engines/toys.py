@@ -5,10 +5,12 @@ python toys.py FOLDER EPOCHS RESUME
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Events
 from monai.engines import SupervisedEvaluator
@@ -72,7 +74,7 @@ def joint_run(folder: Path, epochs: int, *, resume: bool = False, **changes: Any
     """Everything a run has: shuffled data, augmentation, replay, schedule, validation, checkpoint."""
     net = network()
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=200)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=400)
     replay, best = MemoryReplay(2), BestNetwork(folder / "model.pt", net, "score")
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
@@ -104,6 +106,8 @@ def joint_run(folder: Path, epochs: int, *, resume: bool = False, **changes: Any
         ],
         **changes,
     )
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global generator is part of a checkpoint
     torch.manual_seed(1)
     return {"trainer": run, "evaluator": evaluator, **objects}
 
