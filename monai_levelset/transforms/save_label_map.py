@@ -68,7 +68,9 @@ class SaveLabelMapd(SaveImaged):
         writer = resolve_writer(suffix)[0](output_dtype=np.uint8)
         if isinstance(writer, PILWriter):
             writer.scale = 255 if self.binary else None
-        writer.set_data_array(mask.round(), channel_dim=0, spatial_ndim=mask.ndim - 1, squeeze_end_dims=True)
+        writer.set_data_array(mask.round(), channel_dim=0, spatial_ndim=mask.ndim - 1, squeeze_end_dims=False)
+        # squeezing would also take a volume's only slice
+        writer.data_obj, writer.channel_dim = writer.data_obj[..., 0], None
         writer.set_metadata(_exact_meta(mask), resample=False)
         with atomic_path(path) as temporary:
             writer.write(temporary)
