@@ -173,11 +173,12 @@ def _append_notes(path: Path, summary: dict[str, Any]) -> None:
 
 
 _NOTES = """
-Mean ± standard deviation over {seeds} seeds of the mean over all test images, on the images' own grid;
+Mean ± standard deviation over {seeds} seed(s) of the mean over all test images, on the images' own grid;
 an image in which nothing is found scores 0. Training, validation and test are 15 patients each; of the
 training patients half, drawn by seed, are labelled. Budget: {first} updates for the pre-trained FCN;
 {second} more, from its weights, for the jointly trained FCN (FCN-levelset adds only the refinement) and
 for the control; the baseline goes through the same two trainings, {first} + {second} updates, with all
-labels. Every training validates after each 100 updates and keeps its best network by validation Dice.
-The test part selects nothing.
+labels. An update takes 12 images; in joint training 24, of which on average 12 are labelled. Every
+training validates after each 100 updates and keeps its best network by validation Dice. The test part
+selects nothing.
 """
