@@ -38,6 +38,8 @@ ROWS = {
     "joint training": _JOINT,
     "labelled-only control": _CONTROL,
     "pre-trained": _PRE_TRAINED,
+    "labelled-only control, 24 images": _changed(_CONTROL, "24", batch_size=24),
+    "joint, 12 images": _changed(_JOINT, "12", batch_size=12, train__replay__capacity=8),
     "joint without shape prior": _changed(_JOINT, "no-shape", train__refinement__shape_weight=0.0),
     "joint without evolution (thresholded map)": _changed(_JOINT, "no-steps", train__refinement__steps=0),
     "joint, one view of an unlabelled image": _changed(_JOINT, "one-view", train__trainer__views=1),
