@@ -72,7 +72,7 @@ def test_means_deviations_and_gains_of_hand_made_runs(data: Path, tmp_path: Path
     assert "- FCN-levelset - baseline FCN: +0.010" in text
     assert "- jointly trained FCN - baseline FCN: -0.010" in text
     assert "over 3 seed" in text
-    assert "1000 updates for the pre-trained FCN; 1700 more" in text
+    assert "1000 updates for the pre-trained FCN; 1700 more" in " ".join(text.split())
     assert summary["command"] in text
 
     table = list(csv.DictReader((out / "table.csv").read_text().splitlines()))
