@@ -30,8 +30,8 @@ class LevelSetRefinement(Transform):
 
     E = nu E_shape + mu E_smooth + lambda E_data (Tang et al. 2017, eq. 1; the probability's log odds drive
     the data term). The contour starts from {p > 1/2}, of which only the largest component is kept (one object
-    per image). If nothing exceeds 1/2, it starts from the upper half of the highest peak, so that a faint
-    object is not lost; unless that peak is not above `min_peak`: then the image is taken to be empty.
+    per image). If nothing exceeds 1/2, it starts from the upper half of the peak above the median, so that a
+    faint object is not lost; unless that peak is not above `min_peak`: then the image is taken to be empty.
 
     Args:
         region_weight: lambda.
@@ -126,7 +126,8 @@ class LevelSetRefinement(Transform):
         """Where the contour starts, `(B, 1, *spatial)` of 0 and 1; see the class."""
         probability = probability.nan_to_num(0.0)
         peak = probability.flatten(1).amax(1).view(-1, *(1,) * (probability.ndim - 1))
-        threshold = torch.where(peak > 0.5, 0.5, peak / 2)
+        level = probability.flatten(1).median(1).values.view_as(peak)
+        threshold = torch.where(peak > 0.5, 0.5, (level + peak) / 2)
         mask = (probability > threshold) & (peak > self.min_peak)
         kept = [get_largest_connected_component_mask(item, connectivity=1) for item in mask]
         return torch.stack([torch.as_tensor(item) for item in kept]).to(probability)

@@ -253,3 +253,9 @@ def test_dictionary_form_refuses_more_classes_and_missing_keys() -> None:
     with pytest.raises(KeyError, match="pred"):
         LevelSetRefinementd("pred")({})
     assert LevelSetRefinementd("pred", allow_missing_keys=True)({"a": 1}) == {"a": 1}
+
+
+def test_a_map_of_an_untrained_network_does_not_start_from_the_whole_image() -> None:
+    noise = 0.01 * torch.rand(1, 1, 40, 40, generator=torch.manual_seed(0))
+    start = LevelSetRefinement().initial_mask(0.48 + noise)
+    assert 0 < start.mean() < 0.6
