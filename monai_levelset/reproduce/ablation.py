@@ -48,7 +48,7 @@ ROWS = {
     "pre-trained by ADADELTA from N(0, 0.01)": _changed(
         _PRE_TRAINED, "paper", network_def__init_std=0.01, **_ADADELTA
     ),
-    "joint without replay": _changed(_JOINT, "no-replay", train__trainer__replay=None),
+    "joint without replay": _changed(_JOINT, "no-replay", train__replay=None),
 }
 
 
