@@ -20,7 +20,7 @@ from monai_levelset.levelset import (
     gradient_magnitude,
 )
 
-from .fields import ball, coordinates
+from ..fields import ball, coordinates
 
 SHAPES = [(9, 10), (6, 7, 8)]
 
