@@ -118,6 +118,7 @@ def evolve(
     Items of a batch do not influence each other: one that has converged or diverged is frozen while the
     others go on. The same input gives the same output bit for bit; inputs are never changed; there is no
     hidden state. Differentiable through all steps, with respect to `phi` and to tensors inside the forces.
+    Half precision and autocast are set aside: level sets move by fractions of a voxel, which need float32.
 
     Main arguments:
 
@@ -165,30 +166,32 @@ def evolve(
     """
     h = check_spacing(spacing, spatial_dims(phi))
     _check_arguments(forces, steps, dt, reinitialize_every, tolerance, check_every)
-    advance = _advance_function(checkpoint, compile)
-    states = tuple(f.initial_state(phi) if isinstance(f, StatefulForce) else None for f in forces)
-    bound = 10 * (_largest(phi) + _diagonal(phi, h))
-    moving = bound.isfinite()
-    code = torch.where(moving, int(ResultCode.STEP_LIMIT), int(ResultCode.DIVERGED))
-    taken = torch.zeros_like(code)
-    checks = record_energy or tolerance > 0
-    energies = [_energy(phi, forces, states)] if checks else []
-    for i in range(1, steps + 1):
-        mend = reinitialize_steps if reinitialize_every and i % reinitialize_every == 0 else 0
-        phi, states, good = advance(phi, states, moving, bound, forces, dt, h, mend)
-        code = torch.where(moving & ~good, int(ResultCode.DIVERGED), code)
-        moving = moving & good
-        taken = taken + moving
-        if checks and i % check_every == 0:
-            energies.append(_energy(phi, forces, states))
-            if tolerance > 0:
-                settled = moving & _settled(energies[-2], energies[-1], tolerance)
-                code = torch.where(settled, int(ResultCode.CONVERGED), code)
-                moving = moving & ~settled
-                if not moving.any():
-                    break
-    recorded = torch.stack(energies, 1) if record_energy else phi.new_zeros(phi.shape[0], 0)
-    return EvolutionResult(phi, code, recorded, taken, states)
+    phi = phi.float() if phi.dtype in (torch.float16, torch.bfloat16) else phi
+    with torch.autocast(phi.device.type, enabled=False):
+        advance = _advance_function(checkpoint, compile)
+        states = tuple(f.initial_state(phi) if isinstance(f, StatefulForce) else None for f in forces)
+        bound = 10 * (_largest(phi) + _diagonal(phi, h))
+        moving = bound.isfinite()
+        code = torch.where(moving, int(ResultCode.STEP_LIMIT), int(ResultCode.DIVERGED))
+        taken = torch.zeros_like(code)
+        checks = record_energy or tolerance > 0
+        energies = [_energy(phi, forces, states)] if checks else []
+        for i in range(1, steps + 1):
+            mend = reinitialize_steps if reinitialize_every and i % reinitialize_every == 0 else 0
+            phi, states, good = advance(phi, states, moving, bound, forces, dt, h, mend)
+            code = torch.where(moving & ~good, int(ResultCode.DIVERGED), code)
+            moving = moving & good
+            taken = taken + moving
+            if checks and i % check_every == 0:
+                energies.append(_energy(phi, forces, states))
+                if tolerance > 0:
+                    settled = moving & _settled(energies[-2], energies[-1], tolerance)
+                    code = torch.where(settled, int(ResultCode.CONVERGED), code)
+                    moving = moving & ~settled
+                    if not moving.any():
+                        break
+        recorded = torch.stack(energies, 1) if record_energy else phi.new_zeros(phi.shape[0], 0)
+        return EvolutionResult(phi, code, recorded, taken, states)
 
 
 def _check_arguments(

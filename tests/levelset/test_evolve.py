@@ -304,6 +304,22 @@ def test_several_level_sets_per_item_move_as_if_alone():
     torch.testing.assert_close(together.energies, apart[0].energies + apart[1].energies)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_and_half_precision_lose_nothing_but_the_input_digits(dtype):
+    start = ball((32, 32), 6.0, dtype=torch.float32)
+    prior = ball((32, 32), 8.0, dtype=torch.float32)
+    probability = torch.sigmoid(ball((32, 32), 10.0, centre=(2.0, -1.0), dtype=torch.float32) / 4).to(dtype)
+
+    def run(phi, p):
+        return evolve(phi, [RegionForce(p), CurvatureForce(), ShapePriorForce(prior)], steps=20)
+
+    expected = run(start.to(dtype).float(), probability.float())
+    with torch.autocast("cpu", dtype):
+        result = run(start.to(dtype), probability)
+    assert torch.equal(result.phi, expected.phi)
+    assert torch.equal(result.states[2].rotation, expected.states[2].rotation)
+
+
 def tensors_kept(checkpoint):
     """Result and gradient of an evolution, and the bytes autograd keeps for the backward pass."""
     phi = ball((32, 32), 9.0).requires_grad_()

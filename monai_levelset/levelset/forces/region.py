@@ -57,7 +57,9 @@ class RegionForce:
         if not clip > 0:
             raise ValueError(f"`clip` is the largest |log odds| and must be positive, got {clip}.")
         bound = 1 / (1 + math.exp(-clip))
-        self.log_odds = torch.logit(probability.clamp(1 - bound, bound))
+        half = probability.dtype in (torch.float16, torch.bfloat16)
+        full = probability.float() if half else probability
+        self.log_odds = torch.logit(full.clamp(1 - bound, bound))
         self.weight, self.spacing, self.eps, self.kind = weight, spacing, eps, kind
 
     def __call__(self, phi: Tensor) -> Tensor:
