@@ -81,12 +81,53 @@ def test_agrees_with_scipy_and_with_itk():
     assert np.abs(sitk.GetArrayFromImage(itk)[outside] - (phi[outside] - 1)).max() < 1e-5
 
 
-def test_same_numbers_without_opencv(monkeypatch):
+@pytest.mark.parametrize("shape", [(64, 90), (12, 40, 30), (30, 9, 40)])
+@pytest.mark.parametrize("density", [0.01, 0.97])
+def test_same_numbers_without_opencv(monkeypatch, shape, density):
     pytest.importorskip("cv2")
-    mask = torch.from_numpy(random_mask((64, 90), 7, 0.97))[None, None].double()
+    mask = torch.from_numpy(random_mask(shape, 7, density))[None, None].double()
     with_cv2 = signed_distance(mask)
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert torch.equal(signed_distance(mask), with_cv2)
+
+
+@pytest.mark.parametrize("shape", [(300, 420), (20, 60, 50)])
+def test_equals_scipy_to_the_last_bit(shape):
+    x = coordinates(shape)
+    waves = sum((a / (3 + i)).sin() for i, a in enumerate(x)) + 0.02 * x[0]
+    mask = (waves > 0.7).numpy()
+    scipy = np.where(mask, distance_transform_edt(mask) - 0.5, 0.5 - distance_transform_edt(~mask))
+    phi = signed_distance(torch.from_numpy(mask)[None, None].double())[0, 0].numpy()
+    assert np.array_equal(phi, scipy)
+    single = signed_distance(torch.from_numpy(mask)[None, None].float())[0, 0].numpy()
+    assert np.array_equal(single, scipy.astype(np.float32))
+
+
+@st.composite
+def masks_and_spacings(draw):
+    """Sparse, dense, thin and off-centre masks, 2D and 3D; often with two axes of equal spacing."""
+    shape = tuple(draw(st.lists(st.integers(1, 7), min_size=2, max_size=3)))
+    mask = random_mask(shape, draw(st.integers(0, 10_000)), draw(st.sampled_from([0.05, 0.5, 0.95])))
+    for axis in range(len(shape)):
+        start = draw(st.integers(0, shape[axis] - 1))
+        np.moveaxis(mask, axis, 0)[:start] = draw(st.booleans())
+    sizes = st.sampled_from([0.7, 1.0, 2.5])
+    spacing = draw(st.lists(sizes, min_size=len(shape), max_size=len(shape)))
+    return mask, tuple(spacing)
+
+
+@settings(max_examples=150)
+@given(masks_and_spacings(), st.sampled_from([0.4, 1.7, 5.0, math.inf]))
+def test_any_mask_equals_the_oracle_with_any_limit(case, limit):
+    mask, spacing = case
+    phi = signed_distance(torch.from_numpy(mask)[None, None].double(), spacing, limit)[0, 0].numpy()
+    if mask.all() or not mask.any():
+        diagonal = math.hypot(*(n * s for n, s in zip(mask.shape, spacing, strict=True)))
+        expected = min(diagonal, limit) * (1 if mask.all() else -1)
+        assert phi.ravel() == pytest.approx(np.full(mask.size, expected))
+        return
+    for value, allowed in zip(phi.ravel(), brute_force_candidates(mask, spacing), strict=True):
+        assert min(abs(value - min(max(a, -limit), limit)) for a in allowed) < 1e-9
 
 
 @settings(max_examples=20)
