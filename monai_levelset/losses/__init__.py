@@ -1,0 +1,27 @@
+"""Losses made of level sets: Mumford-Shah, level-set, deep-level-set, and their semi-supervised sum."""
+
+from __future__ import annotations
+
+from .deep_level_set import DeepLevelSetLoss, DeepLevelSetOutput, deep_level_set_loss
+from .deep_level_set_terms import (
+    class_balanced_cross_entropy,
+    direction_loss,
+    distance_loss,
+    true_direction,
+)
+from .level_set import LevelSetLoss, level_set_loss
+from .semi_supervised import SemiSupervisedLoss, semi_supervised_loss
+
+__all__ = [
+    "DeepLevelSetLoss",
+    "DeepLevelSetOutput",
+    "LevelSetLoss",
+    "SemiSupervisedLoss",
+    "class_balanced_cross_entropy",
+    "deep_level_set_loss",
+    "direction_loss",
+    "distance_loss",
+    "level_set_loss",
+    "semi_supervised_loss",
+    "true_direction",
+]
