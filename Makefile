@@ -8,6 +8,7 @@
 BUNDLE ?= lv_mri_levelset_segmentation
 PIP_ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadfile
+BENCH_ARGS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -21,7 +22,7 @@ DEV := $(call stamp,dev)
 DOCS := $(call stamp,docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow lint docs clean
+.PHONY: help train test test-slow bench lint docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -38,6 +39,9 @@ test: lint ## lint, types and the tests, without the slow ones
 
 test-slow: $(DEV) ## the slow tests alone: short trainings, kill and resume
 	$(RUN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+bench: $(DEV) ## time and memory beside other libraries, 15 minutes on one thread: make bench [BENCH_ARGS=--quick]
+	$(RUN)/python -m benchmarks $(BENCH_ARGS)
 
 docs: $(DOCS) ## build the documentation into site/
 	$(RUN)/mkdocs build --strict

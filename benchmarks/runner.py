@@ -1,0 +1,86 @@
+"""Runs cases: warms up, compares the results, measures memory, measures time in turns."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+
+from .case import Case, Contender, Sizes
+from .clock import Clock, Effort, clock_for, in_turns
+from .memory import peak_bytes
+from .row import Measurement, Pair, Row, make_row
+
+
+def run_case(case: Case, device: torch.device, effort: Effort, sizes: Sizes) -> list[Row]:
+    """Measure all contenders of a case at one size.
+
+    Args:
+        case: the benchmark.
+        device: where the inputs lie.
+        effort: how long to measure.
+        sizes: of the input.
+
+    Returns:
+        One row per variant of ours and peer.
+
+    Raises:
+        RuntimeError: a contender failed; the message names it.
+    """
+    torch._dynamo.reset()  # each size starts alike, with nothing compiled for another size
+    inputs = case.inputs(sizes, device)
+    suited = {name: peer for name, peer in case.peers.items() if len(sizes.shape) in peer.dims}
+    present = {name: each for name, each in {**case.ours, **suited}.items() if each.installed}
+    results = {name: _warm(case.name, name, each, inputs) for name, each in present.items()}
+    pairs = [
+        Pair(ours, peer, _difference(case, results, ours, peer)) for ours in case.ours for peer in suited
+    ]
+    del results
+    measured = measure(present, inputs, device, effort, clock_for(device))
+    threads = torch.get_num_threads()
+    return [
+        make_row(
+            case,
+            sizes,
+            pair,
+            measured[pair.variant],
+            measured.get(pair.peer),
+            device=str(device),
+            threads=threads,
+        )
+        for pair in pairs
+    ]
+
+
+def measure(
+    contenders: dict[str, Contender], inputs: object, device: torch.device, effort: Effort, clock: Clock
+) -> dict[str, Measurement]:
+    """Peak memory of each contender, then their times in turns."""
+    calls = {name: partial(each.run, inputs) for name, each in contenders.items()}
+    peaks = {name: peak_bytes(calls[name], device, each.memory) for name, each in contenders.items()}
+    gc.collect()
+    seconds = in_turns(calls, clock, effort)
+    return {name: Measurement(seconds[name], peaks[name]) for name in calls}
+
+
+def _warm(case: str, name: str, contender: Contender, inputs: object) -> object:
+    """Compile and fill caches: the second call is like all later ones."""
+    try:
+        contender.run(inputs)
+        return contender.run(inputs)
+    except Exception as error:
+        raise RuntimeError(f"benchmark {case!r}: {name!r} failed: {error}") from error
+
+
+def _difference(case: Case, results: dict[str, object], ours: str, peer: str) -> float | None:
+    if case.difference is None or peer not in results:
+        return None
+    return case.difference(results[ours], results[peer])
+
+
+def rows_of(case: Case, device: torch.device, effort: Effort, quick: bool) -> Iterator[list[Row]]:
+    """Measure a case size by size; quickly: at the first size only, made small."""
+    for sizes in [case.sizes[0].small()] if quick else case.sizes:
+        yield run_case(case, device, effort, sizes)
