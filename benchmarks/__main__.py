@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use_one_thread()
     import torch
 
-    from . import cases, clock, figures, report, runner
+    from . import cases, figures, report, runner
 
     options = parse(arguments)
     torch.set_num_threads(1)
@@ -66,11 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(case.name for case in chosen))
         return 0
     device = torch.device(options.device)
-    effort = clock.QUICK if options.quick else clock.Effort()
     rows, failures, start = [], [], time.perf_counter()
     for case in chosen:
         try:
-            for found in runner.rows_of(case, device, effort, options.quick):
+            for found in runner.rows_of(case, device, options.quick):
                 rows += found
                 print(f"{time.perf_counter() - start:5.0f} s  {case.name}, {found[0].sizes}", flush=True)
         except RuntimeError as error:

@@ -46,19 +46,21 @@ class Effort:
     """How long to measure.
 
     Attributes:
-        rounds: at most so many samples of each function.
+        rounds: at most so many rounds after the first, which finds out how long a call takes.
         least_rounds: at least so many, however long they take.
         sample: seconds one sample should take; short functions are called several times in one.
         budget: seconds after which no further round starts.
     """
 
     rounds: int = 9
-    least_rounds: int = 3
+    least_rounds: int = 2
     sample: float = 0.05
     budget: float = 20.0
 
 
-QUICK = Effort(rounds=3, least_rounds=2, sample=0.002, budget=0.5)
+FULL = Effort()
+CURVE = Effort(rounds=5, budget=5.0)
+QUICK = Effort(rounds=3, sample=0.002, budget=0.5)
 
 
 def in_turns(calls: Mapping[str, Call], clock: Clock, effort: Effort) -> dict[str, list[float]]:
@@ -74,8 +76,8 @@ def in_turns(calls: Mapping[str, Call], clock: Clock, effort: Effort) -> dict[st
     """
     first = {name: clock(call, 1) for name, call in calls.items()}
     times = {name: max(1, math.ceil(effort.sample / max(t, 1e-7))) for name, t in first.items()}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    spent = 0.0
+    samples = {name: [t] if times[name] == 1 else [] for name, t in first.items()}
+    spent = sum(first.values())
     for done in range(effort.rounds):
         if done >= effort.least_rounds and spent >= effort.budget:
             break

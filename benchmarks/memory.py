@@ -25,8 +25,31 @@ def peak_bytes(call: Call, device: torch.device, memory: str) -> int | None:
     if memory == "unseen":
         return None
     gc.collect()
-    tensors = _peak_cuda(call, device) if device.type == "cuda" else _peak_cpu(call)
-    return tensors if memory == "torch" else tensors + _peak_python(call)
+    if memory == "torch":
+        return _peak_torch(call, device)
+    watched = _Python(call)
+    return _peak_torch(watched, device) + watched.peak
+
+
+class _Python:
+    """A call that notes the peak of Python's allocator, which NumPy reports its arrays to."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.peak = call, 0
+
+    def __call__(self) -> object:
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            result = self.call()
+            self.peak = tracemalloc.get_traced_memory()[1] - before
+            return result
+        finally:
+            tracemalloc.stop()
+
+
+def _peak_torch(call: Call, device: torch.device) -> int:
+    return _peak_cuda(call, device) if device.type == "cuda" else _peak_cpu(call)
 
 
 def _peak_cuda(call: Call, device: torch.device) -> int:
@@ -59,14 +82,3 @@ def highest(changes: Iterable[int]) -> int:
         total += change
         peak = max(peak, total)
     return peak
-
-
-def _peak_python(call: Call) -> int:
-    """From Python's allocator, which NumPy reports its arrays to."""
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        call()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from .case import Case, Contender, Sizes
-from .clock import Clock, Effort, clock_for, in_turns
+from .clock import CURVE, FULL, QUICK, Clock, Effort, clock_for, in_turns
 from .memory import peak_bytes
 from .row import Measurement, Pair, Row, make_row
 
@@ -66,9 +66,8 @@ def measure(
 
 
 def _warm(case: str, name: str, contender: Contender, inputs: object) -> object:
-    """Compile and fill caches: the second call is like all later ones."""
+    """Compile and fill caches: later calls are alike."""
     try:
-        contender.run(inputs)
         return contender.run(inputs)
     except Exception as error:
         raise RuntimeError(f"benchmark {case!r}: {name!r} failed: {error}") from error
@@ -80,7 +79,8 @@ def _difference(case: Case, results: dict[str, object], ours: str, peer: str) ->
     return case.difference(results[ours], results[peer])
 
 
-def rows_of(case: Case, device: torch.device, effort: Effort, quick: bool) -> Iterator[list[Row]]:
+def rows_of(case: Case, device: torch.device, quick: bool) -> Iterator[list[Row]]:
     """Measure a case size by size; quickly: at the first size only, made small."""
+    effort = QUICK if quick else CURVE if case.plot else FULL
     for sizes in [case.sizes[0].small()] if quick else case.sizes:
         yield run_case(case, device, effort, sizes)
