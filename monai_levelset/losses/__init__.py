@@ -10,18 +10,23 @@ from .deep_level_set_terms import (
     true_direction,
 )
 from .level_set import LevelSetLoss, level_set_loss
+from .mumford_shah import MumfordShahLoss, mumford_shah_loss
 from .semi_supervised import SemiSupervisedLoss, semi_supervised_loss
+from .total_variation import total_variation
 
 __all__ = [
     "DeepLevelSetLoss",
     "DeepLevelSetOutput",
     "LevelSetLoss",
+    "MumfordShahLoss",
     "SemiSupervisedLoss",
     "class_balanced_cross_entropy",
     "deep_level_set_loss",
     "direction_loss",
     "distance_loss",
     "level_set_loss",
+    "mumford_shah_loss",
     "semi_supervised_loss",
+    "total_variation",
     "true_direction",
 ]

@@ -1,0 +1,365 @@
+"""Mumford-Shah loss of Kim and Ye."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ..levelset.geometry import check_spacing, spatial_dims
+from .total_variation import TotalVariationKind, add_total_variation_, check_kind
+from .total_variation import total_variation as length_term
+
+Reduction = Literal["sum", "mean", "none"]
+
+
+class _Variation(NamedTuple):
+    """How the length term is measured."""
+
+    weight: float
+    kind: TotalVariationKind
+    spacing: tuple[float, ...]
+
+
+def mumford_shah_loss(
+    probability: Tensor,
+    image: Tensor,
+    *,
+    tv_weight: float = 1e-3,
+    total_variation: TotalVariationKind = "anisotropic",
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    bias_weight: float = 0.1,
+    spacing: Sequence[float] | None = None,
+    reduction: Reduction = "sum",
+    per_voxel: bool = False,
+) -> Tensor:
+    """Mumford-Shah loss: how far the image is from constant in each phase, plus the length of the contours.
+
+    For image x, phases y_1..y_N and bias field b (1 without one), per item
+
+        E = sum_n sum_voxels |x - b c_n|^2 y_n + tv_weight sum_n TV(y_n) + bias_weight TV(b),
+        c_n = sum b x y_n / sum b^2 y_n
+
+    (Kim and Ye, "Mumford-Shah loss functional for image segmentation with deep learning", eq. 12 and 19, and
+    "Multiphase level-set loss"). It needs no label. The paper adds beta = 1e-6 times the sum over a batch of
+    images in [0, 1] to the cross entropy of the labelled items.
+
+    Means are subtracted before squaring and sums are float32 at least, so an offset of the image (Hounsfield
+    units) costs no accuracy. E is not negative and is finite for empty, full and constant phases. It is
+    exactly differentiated with respect to `probability`, `bias` and `image`: c_n minimises E, so it counts as
+    a constant (envelope theorem). Use a larger `tv_weight` for smoother contours; it competes with squared
+    intensities, so it grows with the square of the intensity scale.
+
+    Args:
+        probability: y, `(B, N, *spatial)`, 2D or 3D, a softmax output. With N = 1 it is the foreground's
+            probability and 1 - y is added as second phase.
+        image: x, `(B, C, *spatial)`, any number of channels; the means are then vectors.
+        tv_weight: lambda, the paper's 1e-3.
+        total_variation: `anisotropic` (the released code) or `isotropic`, see `total_variation()`.
+        mask: `(B, 1, *spatial)` weight of each voxel, 0 or `False` to ignore it: whatever the image holds
+            there (NaN too) has no influence, and no face that touches it counts in TV. A face has the smaller
+            weight of its two voxels. NaN and negative weights count as 0.
+        bias: b > 0, `(B, 1, *spatial)`, of any scale: it is divided by its mean over the voxels of each item
+            that are not ignored, as scaling b and dividing c_n by the same factor changes nothing.
+        bias_weight: gamma. The papers do not give it; 0.1 suits images in [0, 1]: high enough that b
+            does not take up noise, low enough for a smooth change of brightness across the image.
+        spacing: h, mm per voxel, one per spatial axis in tensor order: differences along axis i are divided
+            by h_i. Sums run over voxels, without a factor for their volume. Default 1.
+        reduction: over the batch: `sum` (the paper), `mean`, or `none`.
+        per_voxel: divide the energy of each item by the number of its voxels that are not ignored, so that
+            one weight of the loss suits all image sizes.
+
+    Returns:
+        Scalar, or `(B,)` for `reduction="none"`; float64 if `probability` is, else float32 (in half precision
+        the sum would overflow).
+
+    Raises:
+        ValueError: shapes that do not fit, an integer `probability`, an unknown name or a negative weight.
+
+    Example:
+        >>> import torch
+        >>> image = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 1, 4, 4)
+        >>> mumford_shah_loss(image, image)  # the true foreground: two phases, four faces each
+        tensor(0.0080)
+        >>> mumford_shah_loss(torch.full_like(image, 0.5), image)  # both means are 1/2: 16 voxels * 1/4
+        tensor(4.)
+    """
+    _check(probability, image, mask, bias, tv_weight, bias_weight, reduction)
+    check_kind(total_variation)
+    tv = _Variation(tv_weight, total_variation, check_spacing(spacing, probability.ndim - 2))
+    y, x, w, valid = _prepare(probability, image, mask)
+    b = None if bias is None else _unit_mean(bias.to(y.dtype), valid)
+    energy = _energy(y, x, b, w, tv)
+    if b is not None and bias_weight > 0:
+        energy = energy + bias_weight * length_term(b, kind=tv.kind, spacing=tv.spacing, mask=w)
+    if per_voxel:
+        count = math.prod(y.shape[2:]) if valid is None else valid.flatten(1).sum(1).clamp_min(1)
+        energy = energy / count
+    if reduction == "none":
+        return energy
+    return energy.sum() if reduction == "sum" else energy.mean()
+
+
+def _check(
+    probability: Tensor,
+    image: Tensor,
+    mask: Tensor | None,
+    bias: Tensor | None,
+    tv_weight: float,
+    bias_weight: float,
+    reduction: str,
+) -> None:
+    spatial_dims(probability, "probability")
+    if not (tv_weight >= 0 and bias_weight >= 0):
+        raise ValueError(
+            f"`tv_weight` and `bias_weight` must not be negative, got {tv_weight}, {bias_weight}."
+        )
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"Unknown reduction {reduction!r}: choose one of {', '.join(get_args(Reduction))}.")
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
+    batch, _, *spatial = probability.shape
+    if image.ndim != probability.ndim or image.shape[0] != batch or list(image.shape[2:]) != spatial:
+        raise ValueError(
+            f"`image` must be (B, C, *spatial) on the grid of `probability` {tuple(probability.shape)}, "
+            f"got {tuple(image.shape)}."
+        )
+    for name, field in (("mask", mask), ("bias", bias)):
+        if field is not None and list(field.shape) != [batch, 1, *spatial]:
+            raise ValueError(f"`{name}` must have shape {(batch, 1, *spatial)}, got {tuple(field.shape)}.")
+
+
+def _prepare(
+    probability: Tensor, image: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Phases, image and weights in float32 or float64, and the voxels that count."""
+    y = probability.to(torch.promote_types(probability.dtype, torch.float32))
+    if y.shape[1] == 1:
+        y = torch.cat([y, 1 - y], 1)
+    x = image.to(y.dtype)
+    if mask is None:
+        return y, x, None, None
+    valid = mask > 0
+    return y, torch.where(valid, x, 0), torch.where(valid, mask, 0).to(y.dtype), valid
+
+
+def _unit_mean(bias: Tensor, valid: Tensor | None) -> Tensor:
+    axes = tuple(range(1, bias.ndim))
+    if valid is None:
+        return bias / bias.mean(axes, keepdim=True)
+    bias = torch.where(valid, bias, 0)
+    mean = bias.sum(axes, keepdim=True) / valid.sum(axes, keepdim=True).clamp_min(1)
+    return bias / torch.where(mean > 0, mean, 1)
+
+
+def _energy(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None, tv: _Variation) -> Tensor:
+    """Data and length term `(B,)`, analytically differentiated where autograd would be slower."""
+    wanted = y.requires_grad or (b is not None and b.requires_grad)
+    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if torch.is_grad_enabled() and wanted and not x.requires_grad and not tracing:
+        return _AnalyticEnergy.apply(y, b, x, w, tv)
+    data = _data_term(y, x, b, w)
+    if tv.weight == 0:
+        return data
+    return data + tv.weight * length_term(y, kind=tv.kind, spacing=tv.spacing, mask=w)
+
+
+def _axes(y: Tensor) -> tuple[int, ...]:
+    return tuple(range(2, y.ndim))
+
+
+def _times(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """Product of two fields, either of which may be missing and then is 1."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b
+
+
+def _sum(y: Tensor, weight: Tensor | None) -> Tensor:
+    return (y if weight is None else y * weight).sum(_axes(y), keepdim=True)
+
+
+def _divide(a: Tensor, b: Tensor) -> Tensor:
+    """a/b, and 0 for the mean of nothing."""
+    return a / b.clamp_min(torch.finfo(b.dtype).tiny)
+
+
+def _residual(x: Tensor, b: Tensor | None, c: Tensor) -> Tensor:
+    return x - c if b is None else torch.addcmul(x, b, c, value=-1)
+
+
+def _centre(x: Tensor, b: Tensor | None, w: Tensor | None) -> Tensor:
+    """The c of a single phase that fills the image, `(B, C, 1...)`: x - b * centre has no offset to lose."""
+    if b is None and w is None:
+        return x.mean(_axes(x), keepdim=True)
+    wb = _times(w, b)
+    power = _times(wb, b)
+    return _divide(_sum(x, wb), _sum(torch.ones_like(x), power))
+
+
+def _means(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None) -> list[Tensor]:
+    """The means c_n `(B, N, 1...)` for each channel of x."""
+    wb = _times(w, b)
+    mass = _sum(y, _times(wb, b))
+    return [_divide(_sum(y, _times(channel, wb)), mass) for channel in x.split(1, 1)]
+
+
+def _data_term(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None) -> Tensor:
+    """Data term `(B,)` in operations that autograd, tracing and compilation understand."""
+    x = _residual(x, b, _centre(x, b, w).detach())
+    means = _means(y, x, b, w)
+    if torch.compiler.is_compiling():  # exact, as c minimises the energy; less to compute backwards
+        means = [c.detach() for c in means]
+    squares = (_residual(channel, b, c).square() for channel, c in zip(x.split(1, 1), means, strict=True))
+    return reduce(torch.add, (_sum(square * y, w) for square in squares)).flatten(1).sum(1)
+
+
+class _Evaluation(NamedTuple):
+    energy: Tensor
+    by_probability: Tensor
+    by_bias: Tensor | None
+
+
+def _evaluate(
+    y: Tensor, b: Tensor | None, x: Tensor, w: Tensor | None, tv: _Variation, bias_too: bool
+) -> _Evaluation:
+    """Energy and its derivatives, without autograd and with as few buffers as possible."""
+    centre = _centre(x, b, w)
+    x = _residual(x, b, centre)
+    gradient, by_bias = y, None
+    for k, c in enumerate(_means(y, x, b, w)):
+        r = _residual(x[:, k : k + 1], b, c)
+        if bias_too:
+            part = (r * y * (c + centre[:, k : k + 1])).sum(1, keepdim=True)
+            by_bias = part if by_bias is None else by_bias.add_(part)
+        gradient = r.square_() if k == 0 else gradient.add_(r.square_())
+    if w is not None:
+        gradient.mul_(w)
+    energy = (y * gradient).flatten(1).sum(1)
+    if tv.weight > 0:
+        energy += tv.weight * add_total_variation_(gradient, y, tv.kind, tv.spacing, w, tv.weight)
+    by_bias = None if by_bias is None else _times(by_bias.mul_(-2), w)
+    return _Evaluation(energy, gradient, by_bias)
+
+
+class _AnalyticEnergy(torch.autograd.Function):
+    """Data and length term; the derivatives are computed together with the value and scaled backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, b: Tensor | None, x: Tensor, w: Tensor | None, tv: _Variation) -> Tensor:
+        ctx.save_for_backward(y, b, x, w)
+        ctx.tv = tv
+        ctx.evaluation = _evaluate(y, b, x, w, tv, ctx.needs_input_grad[1])
+        return ctx.evaluation.energy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        evaluation, ctx.evaluation = ctx.evaluation, None
+        if evaluation is None:  # a second time, with retain_graph=True: the first one scaled the buffers
+            y, b, x, w = ctx.saved_tensors
+            evaluation = _evaluate(y, b, x, w, ctx.tv, ctx.needs_input_grad[1])
+        scale = grad_output.view(-1, *(1,) * (evaluation.by_probability.ndim - 1))
+        by_bias = None if evaluation.by_bias is None else evaluation.by_bias.mul_(scale)
+        return evaluation.by_probability.mul_(scale), by_bias, None, None, None
+
+
+class MumfordShahLoss(nn.Module):
+    """`mumford_shah_loss` as a module, from the output of a network.
+
+    Args:
+        tv_weight: lambda, weight of the length term.
+        total_variation: `anisotropic` or `isotropic`.
+        bias_weight: gamma, weight of the bias field's total variation (not given in the papers).
+        spacing: mm per voxel, one per spatial axis in tensor order; default 1.
+        reduction: over the batch: `sum` (the paper), `mean` or `none`.
+        per_voxel: divide each item's energy by the number of its voxels.
+        softmax: apply a softmax over the channels of the input first.
+        sigmoid: apply a sigmoid to the input first: for one channel, the foreground.
+        bias_field: the last channel of the input is u and b = exp(u), scaled to mean 1, is the bias field;
+            the others are the phases. u takes no part in the softmax.
+        ignore_value: voxels whose image holds this value in all channels (for example the padding around a
+            scan), or NaN in any channel, are ignored. `float("nan")`: only the latter.
+
+    Raises:
+        ValueError: `softmax` together with `sigmoid`, or what `mumford_shah_loss` refuses.
+
+    Example:
+        >>> import torch
+        >>> loss = MumfordShahLoss(softmax=True, per_voxel=True, reduction="mean")
+        >>> scores = torch.zeros(2, 3, 8, 8, requires_grad=True)
+        >>> value = loss(scores, torch.rand(2, 1, 8, 8))
+        >>> value.backward()
+        >>> scores.grad.shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        *,
+        tv_weight: float = 1e-3,
+        total_variation: TotalVariationKind = "anisotropic",
+        bias_weight: float = 0.1,
+        spacing: Sequence[float] | None = None,
+        reduction: Reduction = "sum",
+        per_voxel: bool = False,
+        softmax: bool = False,
+        sigmoid: bool = False,
+        bias_field: bool = False,
+        ignore_value: float | None = None,
+    ) -> None:
+        super().__init__()
+        if softmax and sigmoid:
+            raise ValueError("`softmax` and `sigmoid` exclude each other: set one of them.")
+        check_kind(total_variation)
+        self.tv_weight, self.total_variation, self.bias_weight = tv_weight, total_variation, bias_weight
+        self.spacing, self.reduction, self.per_voxel = spacing, reduction, per_voxel
+        self.softmax, self.sigmoid = softmax, sigmoid
+        self.bias_field, self.ignore_value = bias_field, ignore_value
+
+    def forward(self, input: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Loss of `input` `(B, N or N + 1, *spatial)` on `image` `(B, C, *spatial)`, see the class."""
+        spatial_dims(input, "input")
+        scores = input.to(torch.promote_types(input.dtype, torch.float32))
+        bias = None
+        if self.bias_field:
+            scores, bias = self._split_bias(scores)
+        return mumford_shah_loss(
+            self._activate(scores),
+            image,
+            tv_weight=self.tv_weight,
+            total_variation=self.total_variation,
+            mask=self._mask(image, mask),
+            bias=bias,
+            bias_weight=self.bias_weight,
+            spacing=self.spacing,
+            reduction=self.reduction,
+            per_voxel=self.per_voxel,
+        )
+
+    @staticmethod
+    def _split_bias(scores: Tensor) -> tuple[Tensor, Tensor]:
+        if scores.shape[1] < 2:
+            raise ValueError("`bias_field=True` needs two channels or more: the phases, then u.")
+        u = scores[:, -1:]
+        top = u.detach().amax(tuple(range(1, u.ndim)), keepdim=True)
+        return scores[:, :-1], (u - top).exp()
+
+    def _activate(self, scores: Tensor) -> Tensor:
+        if self.softmax and scores.shape[1] == 1:
+            raise ValueError("The softmax of one channel is always 1: use `sigmoid=True`.")
+        if self.softmax:
+            return scores.softmax(1)
+        return scores.sigmoid() if self.sigmoid else scores
+
+    def _mask(self, image: Tensor, mask: Tensor | None) -> Tensor | None:
+        if self.ignore_value is None:
+            return mask
+        ignored = (image == self.ignore_value).all(1, keepdim=True) | image.isnan().any(1, keepdim=True)
+        return ~ignored if mask is None else torch.where(ignored, 0, mask)
