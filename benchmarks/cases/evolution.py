@@ -38,7 +38,7 @@ def _arrays(x: Tensor) -> list[NDArray[np.float32]]:
 
 
 def ours(compile: bool) -> Function:
-    """Our evolution; the energy is not recorded, as in the peers."""
+    """Our evolution without its energy, which scikit-image and ITK compute at every step."""
 
     def run(inputs: Inputs) -> Tensor:
         forces = [ChanVeseForce(inputs.image), CurvatureForce(weight=0.25)]
@@ -72,6 +72,7 @@ def itk(function: Function, image: int) -> Contender:
 
 OURS = {"eager": Contender(ours(compile=False)), "compiled": Contender(ours(compile=True))}
 CHAN_VESE = {"scikit-image chan_vese": skimage(peers.skimage_chan_vese, (2,))}
+DOUBLE = {"scikit-image chan_vese, float64": skimage(peers.skimage_chan_vese_double, (2,))}
 MORPHOLOGICAL = {"scikit-image morphological_chan_vese": skimage(peers.skimage_morphological, (2, 3))}
 SPARSE = {"ITK sparse-field geodesic": itk(peers.itk_sparse_geodesic, 1)}
 DENSE = {"ITK dense Chan-Vese": itk(peers.itk_dense_chan_vese, 0)}
@@ -81,7 +82,7 @@ CASES = [
         name="evolution",
         inputs=Inputs,
         ours=OURS,
-        peers={**CHAN_VESE, **MORPHOLOGICAL, **SPARSE, **DENSE},
+        peers={**CHAN_VESE, **DOUBLE, **MORPHOLOGICAL, **SPARSE, **DENSE},
         sizes=[Sizes((256, 256), batch=batch, iterations=50) for batch in (1, 12)],
         aims=[Aim("compiled", "scikit-image chan_vese", speed=3.5, at={"batch": 12})],
         unit="pixel-iteration",
