@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..levelset.geometry import check_spacing, spatial_dims
-from .reduction import Reduction, check_reduction, plain, reduce_items
+from .reduction import Reduction, check_reduction, plain, reduce_items, wide
 
 StepKind = Literal["arctan", "tanh"]
 
@@ -67,7 +67,7 @@ def class_balanced_cross_entropy(
         )
     if not 0 < eps < math.inf:
         raise ValueError(f"`eps` is the half width of the step and must be positive, got {eps}.")
-    x, y = _wide(phi).flatten(1), (plain(target).flatten(1) > 0.5).to(_wide(phi).dtype)
+    x, y = wide(phi).flatten(1), (plain(target).flatten(1) > 0.5).to(wide(phi).dtype)
     wrong = (1 - 2 * y) * x / eps  # positive where the sign of phi is wrong
     loss = _minus_log_step(wrong, heaviside)
     share = y.mean(1, keepdim=True)
@@ -109,7 +109,7 @@ def distance_loss(
     _check_shapes(phi0, distance, "phi0")
     if not limit > 0:
         raise ValueError(f"`limit` must be a positive distance, got {limit}.")
-    error = _wide(phi0) - _wide(distance).clamp(-limit, limit)
+    error = wide(phi0) - wide(distance).clamp(-limit, limit)
     return reduce_items(error.square().flatten(1).mean(1), reduction)
 
 
@@ -145,7 +145,7 @@ def true_direction(distance: Tensor, spacing: Sequence[float] | None = None) -> 
             "`distance` must have one channel and at least 2 voxels per axis, got shape "
             f"{tuple(distance.shape)}."
         )
-    d = _wide(distance)[:, 0]
+    d = wide(distance)[:, 0]
     slopes = torch.stack(torch.gradient(d, spacing=h, dim=list(range(1, dims + 1))), 1)
     length = torch.linalg.vector_norm(slopes, dim=1, keepdim=True)
     unit = slopes * d.sign()[:, None] / length.clamp_min(1e-3)
@@ -179,17 +179,12 @@ def direction_loss(motion: Tensor, direction: Tensor, *, reduction: Reduction = 
     """
     check_reduction(reduction)
     _check_shapes(motion, direction, "motion")
-    v, u = _wide(motion), _wide(direction)
+    v, u = wide(motion), wide(direction)
     along = (v * u).sum(1)
     across = ((v - along[:, None] * u).square().sum(1) + 1e-6).sqrt()
     defined = u.square().sum(1) > 0.5
     squares = torch.where(defined, torch.atan2(across, along).square(), 0.0).flatten(1).sum(1)
     return reduce_items(squares / defined.flatten(1).sum(1).clamp_min(1), reduction)
-
-
-def _wide(x: Tensor) -> Tensor:
-    """At least float32."""
-    return plain(x) if x.dtype in (torch.float32, torch.float64) else plain(x).float()
 
 
 def _check_shapes(output: Tensor, target: Tensor, name: str) -> None:

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from ..levelset.heaviside import HeavisideKind, dirac
 from ..levelset.heaviside import heaviside as smooth_step
-from .reduction import Reduction, check_reduction, plain, reduce_items
+from .reduction import Reduction, check_reduction, plain, reduce_items, wide
 
 
 def level_set_loss(
@@ -130,9 +130,9 @@ class LevelSetLoss(nn.Module):
         if self.softmax and input.shape[1] == 1:
             raise ValueError("`softmax` of one channel is always 1: use `sigmoid=True` with one channel.")
         if self.softmax:
-            input = input.softmax(1)
+            input = wide(input).softmax(1)
         if self.sigmoid:
-            input = input.sigmoid()
+            input = wide(input).sigmoid()
         return level_set_loss(
             input,
             target,
@@ -189,8 +189,8 @@ class _LevelSetEnergy(torch.autograd.Function):
             if valid is not None:
                 error.mul_(valid)
             difference, total = error.sum(1), error.abs_().sum(1)
-            missed.append(0.5 * (total + difference))
-            alarms.append(0.5 * (total - difference))
+            missed.append(0.5 * (total + difference).clamp_min(0))
+            alarms.append(0.5 * (total - difference).clamp_min(0))
             areas.append(labels.shape[2] - other.sum(1))
         m, f, area = torch.stack(missed, 1), torch.stack(alarms, 1), torch.stack(areas, 1)
         voxels = torch.full_like(area[:, 0], labels.shape[2]) if valid is None else valid.sum(1)
