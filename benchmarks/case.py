@@ -88,7 +88,7 @@ class Aim:
         speed: at least so many times as fast.
         memory: at most this part of the peer's memory.
         error: results differ at most by this much.
-        added: at most this part of the peer's time in addition to it.
+        part: takes at most this part of the peer's time.
         at: values of `Sizes` for which the aim is stated; empty for all.
     """
 
@@ -97,7 +97,7 @@ class Aim:
     speed: float | None = None
     memory: float | None = None
     error: float | None = None
-    added: float | None = None
+    part: float | None = None
     at: Mapping[str, Any] = field(default_factory=dict)
 
     def applies(self, ours: str, peer: str, sizes: Sizes) -> bool:
@@ -111,7 +111,7 @@ class Aim:
             self.speed is None or ratio >= self.speed,
             self.memory is None or (memory_ratio is not None and memory_ratio <= self.memory),
             self.error is None or (error is not None and error <= self.error),
-            self.added is None or 1 / ratio - 1 <= self.added,
+            self.part is None or 1 / ratio <= self.part,
         ]
         return all(wanted)
 
@@ -121,7 +121,7 @@ class Aim:
             None if self.speed is None else f"{self.speed:g} x as fast",
             None if self.memory is None else f"memory {self.memory:g} x",
             None if self.error is None else ("exact" if self.error == 0 else f"error below {self.error:g}"),
-            None if self.added is None else f"adds below {100 * self.added:g} %",
+            None if self.part is None else f"below {100 * self.part:g} %",
         ]
         return ", ".join(part for part in parts if part)
 

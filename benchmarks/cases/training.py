@@ -26,6 +26,9 @@ class Inputs:
         self.network = UNet(len(sizes.shape), 1, 2, (16, 32, 64, 128, 256), (2, 2, 2, 2), num_res_units=2).to(
             device
         )
+        with torch.no_grad():
+            self.scores = self.network(self.image)
+        self.scores.requires_grad_()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-4)
 
 
@@ -37,10 +40,20 @@ def step(added: Function | None) -> Function:
         loss = F.cross_entropy(scores, inputs.label[:, 0])
         if added:
             loss = loss + added(scores, inputs.image, inputs.label)
-        inputs.optimizer.zero_grad()
         loss.backward()
         inputs.optimizer.step()
+        inputs.optimizer.zero_grad()
         return loss.detach()
+
+    return run
+
+
+def alone(added: Function) -> Function:
+    """Only the added loss, from the scores of the network to their gradient."""
+
+    def run(inputs: Any) -> Tensor:
+        loss = added(inputs.scores, inputs.image, inputs.label)
+        return torch.autograd.grad(loss, inputs.scores)[0]
 
     return run
 
@@ -55,20 +68,28 @@ def mumford_shah(scores: Tensor, image: Tensor, label: Tensor) -> Tensor:
     return 1e-6 * mumford_shah_loss(scores.softmax(1), image, tv_weight=1e-3, reduction="sum")
 
 
-OURS = {
-    "cross entropy + level_set_loss": Contender(step(level_set)),
-    "cross entropy + mumford_shah_loss": Contender(step(mumford_shah)),
-    "cross entropy + level_set_loss, compiled": Contender(step(compiled(level_set))),
-    "cross entropy + mumford_shah_loss, compiled": Contender(step(compiled(mumford_shah))),
+LOSSES = {
+    "level_set_loss": level_set,
+    "mumford_shah_loss": mumford_shah,
+    "level_set_loss, compiled": compiled(level_set),
+    "mumford_shah_loss, compiled": compiled(mumford_shah),
 }
+STEP = {"step with cross entropy alone": Contender(step(None))}
 
 CASES = [
     Case(
         name="training step",
         inputs=Inputs,
-        ours=OURS,
-        peers={"cross entropy alone": Contender(step(None))},
+        ours={f"with {name}": Contender(step(loss)) for name, loss in LOSSES.items()},
+        peers=STEP,
         sizes=[Sizes((256, 256), batch=4)],
-        aims=[Aim(name, "cross entropy alone", added=0.03) for name in OURS],
-    )
+    ),
+    Case(
+        name="share of a training step",
+        inputs=Inputs,
+        ours={name: Contender(alone(loss)) for name, loss in LOSSES.items()},
+        peers=STEP,
+        sizes=[Sizes((256, 256), batch=4)],
+        aims=[Aim(name, *STEP, part=0.03) for name in LOSSES],
+    ),
 ]
