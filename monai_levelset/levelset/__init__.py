@@ -6,9 +6,18 @@ value per spatial axis in tensor order.
 
 from __future__ import annotations
 
+from .deep import deep_level_set
 from .distance import reinitialize, signed_distance
 from .evolve import EvolutionDivergedError, EvolutionResult, ResultCode, evolve
-from .forces import CurvatureForce, DistanceRegularization, Force, RegionForce, ShapePriorForce, StatefulForce
+from .forces import (
+    CurvatureForce,
+    DistanceRegularization,
+    Force,
+    MotionForce,
+    RegionForce,
+    ShapePriorForce,
+    StatefulForce,
+)
 from .geometry import (
     curvature,
     curvature_times_gradient,
@@ -27,6 +36,7 @@ __all__ = [
     "EvolutionResult",
     "Force",
     "HeavisideKind",
+    "MotionForce",
     "PoseGradient",
     "RegionForce",
     "ResultCode",
@@ -36,6 +46,7 @@ __all__ = [
     "canonical_prior",
     "curvature",
     "curvature_times_gradient",
+    "deep_level_set",
     "dirac",
     "dirac_derivative",
     "edge_indicator",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Force, StatefulForce
 from .curvature import CurvatureForce
+from .motion import MotionForce
 from .region import RegionForce
 from .regularization import DistanceRegularization
 from .shape import ShapePriorForce
@@ -12,6 +13,7 @@ __all__ = [
     "CurvatureForce",
     "DistanceRegularization",
     "Force",
+    "MotionForce",
     "RegionForce",
     "ShapePriorForce",
     "StatefulForce",

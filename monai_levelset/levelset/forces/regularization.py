@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry import check_spacing, gradient, gradient_magnitude, spatial_dims
+from ..geometry import _central, _pad, check_spacing, gradient_magnitude, spatial_dims
 from .base import item_sum, voxel_volume
 
 
@@ -26,6 +26,7 @@ class DistanceRegularization:
         potential: `double-well`, p(s) = (1 - cos 2 pi s)/(2 pi)^2 below 1 and (s - 1)^2/2 above, which also
             lets phi be flat far from the contour; or `single-well`, (s - 1)^2/2 everywhere.
         spacing: mm per voxel; default 1.
+        detach: treat the velocity as a constant in the backward pass. Its forward value is the same.
 
     Raises:
         ValueError: unknown `potential`.
@@ -43,26 +44,27 @@ class DistanceRegularization:
         weight: float = 0.2,
         potential: Literal["double-well", "single-well"] = "double-well",
         spacing: Sequence[float] | None = None,
+        detach: bool = False,
     ) -> None:
         if potential not in ("double-well", "single-well"):
             raise ValueError(f"`potential` must be 'double-well' or 'single-well', got {potential!r}.")
-        self.weight, self.potential, self.spacing = weight, potential, spacing
+        self.weight, self.potential, self.spacing, self.detach = weight, potential, spacing, detach
 
     def __call__(self, phi: Tensor) -> Tensor:
         """Velocity, see the class."""
+        phi = phi.detach() if self.detach else phi
         h = check_spacing(self.spacing, spatial_dims(phi))
-        g = gradient(phi, h)[:, 0]
-        parts = [self._flux(phi, g, axis, h).diff(dim=axis + 2) / h[axis] for axis in range(len(h))]
+        squares = [g * g for g in _central(_pad(phi), h)]
+        parts = [self._flux(phi, squares, axis, h).diff(dim=axis + 2) / h[axis] for axis in range(len(h))]
         return self.weight * reduce(torch.add, parts)
 
-    def _flux(self, phi: Tensor, g: Tensor, axis: int, h: Sequence[float]) -> Tensor:
+    def _flux(self, phi: Tensor, squares: Sequence[Tensor], axis: int, h: Sequence[float]) -> Tensor:
         """d_p grad phi through the faces across one axis; none through the image border."""
-        dim = axis + 2
+        dim, n = axis + 2, phi.shape[axis + 2]
         normal = phi.diff(dim=dim) / h[axis]
-        squares = g.square().sum(1, keepdim=True) - g[:, axis : axis + 1].square()
-        n = phi.shape[dim]
-        across = 0.5 * (squares.narrow(dim, 0, n - 1) + squares.narrow(dim, 1, n - 1))
-        slope = (normal * normal + across + 1e-10).sqrt()
+        others = reduce(torch.add, [s for a, s in enumerate(squares) if a != axis])
+        across = others.narrow(dim, 0, n - 1) + others.narrow(dim, 1, n - 1)
+        slope = (torch.addcmul(0.5 * across, normal, normal) + 1e-10).sqrt()
         factor = 1 - 1 / slope
         if self.potential == "double-well":
             factor = torch.where(slope > 1, factor, torch.sinc(2 * slope))
