@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
+from itertools import product
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..levelset.geometry import check_spacing, spatial_dims
-from .total_variation import TotalVariationKind, add_total_variation_, check_kind
+from .total_variation import TotalVariationKind, add_total_variation_, check_kind, fused_gradient
 from .total_variation import total_variation as length_term
 
 Reduction = Literal["sum", "mean", "none"]
+_BLOCK = 1 << 18  # voxels worked on together on a CPU
 
 
 class _Variation(NamedTuple):
@@ -160,10 +162,13 @@ def _unit_mean(bias: Tensor, valid: Tensor | None) -> Tensor:
 
 def _energy(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None, tv: _Variation) -> Tensor:
     """Data and length term `(B,)`, analytically differentiated where autograd would be slower."""
-    wanted = y.requires_grad or (b is not None and b.requires_grad)
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if torch.is_grad_enabled() and wanted and not x.requires_grad and not tracing:
-        return _AnalyticEnergy.apply(y, b, x, w, tv)
+    by_bias = b is not None and b.requires_grad
+    if torch.is_grad_enabled() and (y.requires_grad or by_bias) and not x.requires_grad:
+        if torch.compiler.is_compiling():
+            if tv.kind == "anisotropic" and tv.weight > 0 and not by_bias:
+                return _CompiledEnergy.apply(y, b, x, w, tv)
+        elif not torch.jit.is_tracing():
+            return _AnalyticEnergy.apply(y, b, x, w, tv)
     data = _data_term(y, x, b, w)
     if tv.weight == 0:
         return data
@@ -216,7 +221,11 @@ def _data_term(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None) -> Tens
     means = _means(y, x, b, w)
     if torch.compiler.is_compiling():  # exact, as c minimises the energy; less to compute backwards
         means = [c.detach() for c in means]
-    squares = (_residual(channel, b, c).square() for channel, c in zip(x.split(1, 1), means, strict=True))
+    return _squares(y, x, b, w, means)
+
+
+def _squares(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None, means: Sequence[Tensor]) -> Tensor:
+    squares = (_residual(x_k, b, c).square() for x_k, c in zip(x.split(1, 1), means, strict=True))
     return reduce(torch.add, (_sum(square * y, w) for square in squares)).flatten(1).sum(1)
 
 
@@ -232,20 +241,64 @@ def _evaluate(
     """Energy and its derivatives, without autograd and with as few buffers as possible."""
     centre = _centre(x, b, w)
     x = _residual(x, b, centre)
-    gradient, by_bias = y, None
-    for k, c in enumerate(_means(y, x, b, w)):
-        r = _residual(x[:, k : k + 1], b, c)
-        if bias_too:
+    energy, gradient = y.new_zeros(len(y)), torch.empty_like(y)
+    by_bias = torch.zeros_like(y[:, :1]) if bias_too else None
+    blocks = _blocks(y)
+    scratch = y.new_empty(2, y[blocks[0]].numel())
+    for i, n in blocks:
+        bi, wi, gi = (None if f is None else f[i] for f in (b, w, by_bias))
+        energy[i] += _evaluate_block(gradient[i, n], y[i, n], x[i], centre[i], bi, wi, gi, tv, scratch)
+    return _Evaluation(energy, gradient, by_bias)
+
+
+def _blocks(y: Tensor) -> list[tuple[slice, slice]]:
+    """Items and phases to work on together: few enough for the cache of a CPU, all of them on a GPU."""
+    batch, phases = y.shape[:2]
+    room = max(1, _BLOCK // y[0, 0].numel()) if y.device.type == "cpu" else batch * phases
+    columns = min(room, phases)
+    rows = min(max(1, room // phases), batch)
+    starts = product(range(0, batch, rows), range(0, phases, columns))
+    return [(slice(i, i + rows), slice(n, n + columns)) for i, n in starts]
+
+
+def _evaluate_block(
+    gradient: Tensor,
+    y: Tensor,
+    x: Tensor,
+    centre: Tensor,
+    b: Tensor | None,
+    w: Tensor | None,
+    by_bias: Tensor | None,
+    tv: _Variation,
+    scratch: Tensor,
+) -> Tensor:
+    """Energy `(B,)`; writes the derivative by y into `gradient` and adds the one by b to `by_bias`."""
+    r = scratch[0, : y.numel()].view(y.shape)
+    wb = _times(w, b)
+    wbb = _times(wb, b)
+    mass = (y if wbb is None else torch.mul(y, wbb, out=r)).sum(_axes(y), keepdim=True)
+    for k, channel in enumerate(x.split(1, 1)):
+        c = _residual_(r, y, channel, b, wb, mass)
+        if by_bias is not None:
             part = (r * y * (c + centre[:, k : k + 1])).sum(1, keepdim=True)
-            by_bias = part if by_bias is None else by_bias.add_(part)
-        gradient = r.square_() if k == 0 else gradient.add_(r.square_())
+            by_bias.sub_(part if w is None else part * w, alpha=2)
+        _ = torch.mul(r, r, out=gradient) if k == 0 else gradient.addcmul_(r, r)
     if w is not None:
         gradient.mul_(w)
-    energy = (y * gradient).flatten(1).sum(1)
+    energy = torch.mul(y, gradient, out=r).flatten(1).sum(1)
     if tv.weight > 0:
-        energy += tv.weight * add_total_variation_(gradient, y, tv.kind, tv.spacing, w, tv.weight)
-    by_bias = None if by_bias is None else _times(by_bias.mul_(-2), w)
-    return _Evaluation(energy, gradient, by_bias)
+        energy += tv.weight * add_total_variation_(gradient, y, tv.kind, tv.spacing, w, tv.weight, scratch)
+    return energy
+
+
+def _residual_(
+    r: Tensor, y: Tensor, channel: Tensor, b: Tensor | None, wb: Tensor | None, mass: Tensor
+) -> Tensor:
+    """Mean c of each phase; writes x - b c into r."""
+    torch.mul(y, channel if wb is None else channel * wb, out=r)
+    c = _divide(r.sum(_axes(y), keepdim=True), mass)
+    _ = torch.sub(channel, c, out=r) if b is None else torch.addcmul(channel, b, c, value=-1, out=r)
+    return c
 
 
 class _AnalyticEnergy(torch.autograd.Function):
@@ -268,6 +321,35 @@ class _AnalyticEnergy(torch.autograd.Function):
         scale = grad_output.view(-1, *(1,) * (evaluation.by_probability.ndim - 1))
         by_bias = None if evaluation.by_bias is None else evaluation.by_bias.mul_(scale)
         return evaluation.by_probability.mul_(scale), by_bias, None, None, None
+
+
+class _CompiledEnergy(torch.autograd.Function):
+    """Data and anisotropic length term for the compiler: keeps nothing but the means, fuses the rest."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, b: Tensor | None, x: Tensor, w: Tensor | None, tv: _Variation) -> Tensor:
+        centre = _centre(x, b, w)
+        centred = _residual(x, b, centre)
+        means = _means(y, centred, b, w)
+        ctx.save_for_backward(y, b, x, w, centre, *means)
+        ctx.tv = tv
+        length = length_term(y, kind=tv.kind, spacing=tv.spacing, mask=w)
+        return _squares(y, centred, b, w, means) + tv.weight * length
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        y, b, x, w, centre, *means = ctx.saved_tensors
+        scale = grad_output.view(-1, *(1,) * (y.ndim - 1))
+
+        def data(start: int, length: int) -> Tensor:
+            b_part, w_part = (None if f is None else f.narrow(2, start, length) for f in (b, w))
+            channels = _residual(x.narrow(2, start, length), b_part, centre).split(1, 1)
+            squares = (_residual(x_k, b_part, c).square() for x_k, c in zip(channels, means, strict=True))
+            total = reduce(torch.add, squares)
+            return total if w_part is None else total * w_part
+
+        return fused_gradient(data, y, ctx.tv.spacing, w, ctx.tv.weight, scale), None, None, None, None
 
 
 class MumfordShahLoss(nn.Module):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..levelset.geometry import check_spacing, spatial_dims
 
@@ -79,8 +79,6 @@ def total_variation(
     y = y.to(torch.promote_types(y.dtype, torch.float32))
     if kind == "isotropic":
         return _isotropic(y, h, mask)
-    if mask is None and torch.compiler.is_compiling() and y.requires_grad:
-        return _SlabGradient.apply(y, h)
     return _anisotropic(y, h, mask)
 
 
@@ -91,6 +89,7 @@ def add_total_variation_(
     h: Sequence[float],
     mask: Tensor | None,
     factor: float,
+    scratch: Sequence[Tensor],
 ) -> Tensor:
     """Total variation without autograd: add `factor` times its derivative to `gradient`, in place.
 
@@ -101,6 +100,7 @@ def add_total_variation_(
         h: spacing, one value per spatial axis.
         mask: weights `(B, 1, *spatial)` or `None`.
         factor: weight of the derivative.
+        scratch: two 1D buffers with room for `y`, overwritten.
 
     Returns:
         The total variation (without `factor`), `(B,)`.
@@ -108,7 +108,7 @@ def add_total_variation_(
     Example:
         >>> import torch
         >>> y, gradient = torch.tensor([[[[0.0, 1.0, 1.0]]]]), torch.zeros(1, 1, 1, 3)
-        >>> add_total_variation_(gradient, y, "anisotropic", (1.0, 1.0), None, 0.5)
+        >>> add_total_variation_(gradient, y, "anisotropic", (1.0, 1.0), None, 0.5, torch.empty(2, 3))
         tensor([1.])
         >>> gradient[0, 0, 0]
         tensor([-0.5000,  0.5000,  0.0000])
@@ -117,13 +117,60 @@ def add_total_variation_(
         return _add_isotropic_(gradient, y, h, mask, factor)
     value = y.new_zeros(len(y))
     for axis in _axes(y):
-        d = _difference(y, axis, 1.0, mask)
-        value += d.abs().flatten(1).sum(1) / h[axis - 2]
+        before, after = _sides(y, axis)
+        d, size = (t[: before.numel()].view(before.shape) for t in scratch)
+        torch.sub(after, before, out=d)
+        if mask is not None:
+            d.mul_(_faces(mask, axis))
+        value += torch.abs(d, out=size).flatten(1).sum(1) / h[axis - 2]
         d.sign_()
         if mask is not None:
             d.mul_(_faces(mask, axis))
         _add_divergence_(gradient, d, axis, factor / h[axis - 2])
     return value
+
+
+def fused_gradient(
+    data: Callable[[int, int], Tensor],
+    y: Tensor,
+    h: Sequence[float],
+    mask: Tensor | None,
+    factor: float,
+    scale: Tensor,
+) -> Tensor:
+    """`scale * (data + factor * derivative of the anisotropic total variation)`, written for the compiler.
+
+    The first and last slab along the first axis are computed apart from the others. Away from these two,
+    every neighbour of a voxel is a fixed distance away in memory, also (wrongly, hence the 0/1 weights)
+    across the end of a row, so that the inner loop needs no masked loads.
+
+    Args:
+        data: gives, for a start and a length along the first spatial axis, that part of a tensor like `y`.
+        y: field of the same shape.
+        h: spacing, one value per spatial axis.
+        mask: weights `(B, 1, *spatial)` or `None`.
+        factor: weight of the derivative.
+        scale: `(B, 1, ...)`.
+
+    Returns:
+        Tensor of the shape of `y`.
+
+    Example:
+        >>> import torch
+        >>> y, one = torch.tensor([0.0, 1.0, 1.0]).view(1, 1, 3, 1), torch.ones(1, 1, 1, 1)
+        >>> fused_gradient(lambda start, length: one, y, (1.0, 1.0), None, 0.5, one).flatten()
+        tensor([0.5000, 1.5000, 1.0000])
+    """
+    n = y.shape[2]
+
+    def border(start: int, at: int) -> Tensor:
+        weights = None if mask is None else mask.narrow(2, start, 2)
+        return _border_gradient(y.narrow(2, start, 2), weights, h).narrow(2, at, 1)
+
+    if n < 3:
+        return (data(0, n) + factor * _border_gradient(y, mask, h)) * scale
+    parts = [(0, 1, border(0, 0)), (1, n - 2, _inner_gradient(y, mask, h)), (n - 1, 1, border(n - 2, 1))]
+    return torch.cat([(data(start, size) + factor * tv) * scale for start, size, tv in parts], 2)
 
 
 def _axes(y: Tensor) -> tuple[int, ...]:
@@ -205,56 +252,32 @@ def _add_isotropic_(
     return value / 2 ** len(h)
 
 
-class _SlabGradient(torch.autograd.Function):
-    """Anisotropic total variation whose derivative compiles to a loop without masked loads."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, h: tuple[float, ...]) -> Tensor:
-        ctx.save_for_backward(y)
-        ctx.h = h
-        return _anisotropic(y, h, None)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
-        (y,) = ctx.saved_tensors
-        return _slab_gradient(y, ctx.h, grad_output.view(-1, *(1,) * (y.ndim - 1))), None
+def _border_gradient(y: Tensor, mask: Tensor | None, h: Sequence[float]) -> Tensor:
+    terms = []
+    for axis in _axes(y):
+        sign = _difference(y, axis, 1.0, None).sign() / h[axis - 2]
+        sign = sign if mask is None else sign * _faces(mask, axis)
+        terms.append(_pad(sign, axis, 1, 0) - _pad(sign, axis, 0, 1))
+    return reduce(torch.add, terms)
 
 
-def _slab_gradient(y: Tensor, h: Sequence[float], factor: Tensor) -> Tensor:
-    """`factor` times the derivative; the first and last slab along the first axis apart from the others.
-
-    Away from these two, every neighbour of a voxel is a fixed distance away in memory, also (wrongly, hence
-    the 0/1 weights) across the end of a row, so the compiler vectorises the inner loop without masks.
-    """
-    n = y.shape[2]
-    if n < 3:
-        return _padded_gradient(y, h) * factor
-    first = _padded_gradient(y.narrow(2, 0, 2), h).narrow(2, 0, 1)
-    last = _padded_gradient(y.narrow(2, n - 2, 2), h).narrow(2, 1, 1)
-    return torch.cat([first * factor, _inner_gradient(y, h) * factor, last * factor], 2)
-
-
-def _padded_gradient(y: Tensor, h: Sequence[float]) -> Tensor:
-    signs = [(a, _difference(y, a, 1.0, None).sign() / h[a - 2]) for a in _axes(y)]
-    return reduce(torch.add, (_pad(s, a, 1, 0) - _pad(s, a, 0, 1) for a, s in signs))
-
-
-def _inner_gradient(y: Tensor, h: Sequence[float]) -> Tensor:
+def _moved(y: Tensor, offset: int) -> Tensor:
+    """All slabs but the first and last along the first axis, read `offset` voxels further on."""
     flat, n = y.flatten(2), y.shape[2]
     slab = flat.shape[2] // n
+    return flat.narrow(2, slab + offset, (n - 2) * slab).view(*y.shape[:2], n - 2, *y.shape[3:])
 
-    def moved(offset: int) -> Tensor:
-        inside = flat.narrow(2, slab + offset, (n - 2) * slab)
-        return inside.view(*y.shape[:2], n - 2, *y.shape[3:])
 
-    here = moved(0)
-    total = ((here - moved(-slab)).sign() - (moved(slab) - here).sign()) / h[0]
-    step = slab
+def _inner_gradient(y: Tensor, mask: Tensor | None, h: Sequence[float]) -> Tensor:
+    def sign(a: int, b: int) -> Tensor:
+        s = (_moved(y, b) - _moved(y, a)).sign()
+        return s if mask is None else s * torch.minimum(_moved(mask, a), _moved(mask, b))
+
+    step = math.prod(y.shape[3:])
+    total = (sign(-step, 0) - sign(0, step)) / h[0]
     for axis in _axes(y)[1:]:
         size = y.shape[axis]
         step //= size
         i = torch.arange(size, device=y.device).view(-1, *(1,) * (y.ndim - 1 - axis))
-        before, after = (here - moved(-step)).sign(), (moved(step) - here).sign()
-        total = total + ((i > 0) * before - (i < size - 1) * after) / h[axis - 2]
+        total = total + ((i > 0) * sign(-step, 0) - (i < size - 1) * sign(0, step)) / h[axis - 2]
     return total
