@@ -89,7 +89,7 @@ def add_total_variation_(
     h: Sequence[float],
     mask: Tensor | None,
     factor: float,
-    scratch: Sequence[Tensor],
+    scratch: Tensor,
 ) -> Tensor:
     """Total variation without autograd: add `factor` times its derivative to `gradient`, in place.
 
@@ -100,7 +100,7 @@ def add_total_variation_(
         h: spacing, one value per spatial axis.
         mask: weights `(B, 1, *spatial)` or `None`.
         factor: weight of the derivative.
-        scratch: two 1D buffers with room for `y`, overwritten.
+        scratch: `(2, room for y)`, overwritten.
 
     Returns:
         The total variation (without `factor`), `(B,)`.
