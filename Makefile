@@ -22,7 +22,7 @@ DEV := $(call stamp,dev)
 DOCS := $(call stamp,docs)
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow bench lint docs clean
+.PHONY: help train test test-slow bench lint gallery docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,9 @@ test-slow: $(DEV) ## the slow tests alone: short trainings, kill and resume
 
 bench: $(DEV) ## time and memory beside other libraries, 15 minutes on one thread: make bench [BENCH_ARGS=--quick]
 	$(RUN)/python -m benchmarks $(BENCH_ARGS)
+
+gallery: $(DEV) ## draw the pictures of the documentation anew: make gallery [NAMES=force_region_weight]
+	$(RUN)/python -m docs.gallery $(NAMES)
 
 docs: $(DOCS) ## build the documentation into site/
 	$(RUN)/mkdocs build --strict
