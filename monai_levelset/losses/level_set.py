@@ -46,7 +46,8 @@ def level_set_loss(
         probability: `(B, N, *spatial)`, any number of axes, in [0, 1]. With N = 1 it is the foreground of two
             classes.
         target: labels `(B, 1, *spatial)`, whole numbers in any dtype, or, if N > 1, one-hot
-            `(B, N, *spatial)` of zeros and ones. With N = 1 label 1 is the foreground.
+            `(B, N, *spatial)` of zeros and ones. With N = 1 label 1 is the foreground. A label without a
+            channel is outside every class.
         eps: half width of the transition, in units of probability; the paper's is 1/20.
         heaviside: `tanh` (the paper's), `arctan`, `sine` or `hard`. The paper finds `arctan` nearly as good
             and `hard` worst; with `hard` the energy is only a figure to watch, its gradient is zero.
@@ -234,7 +235,7 @@ def _channel(x: Tensor, channel: int) -> Tensor:
 def _outside(p: Tensor, eps: float, kind: HeavisideKind) -> Tensor:
     """1 - H(p - 1/2), new memory. For tanh this is a sigmoid, which keeps small values and is faster."""
     if kind == "tanh":
-        return torch.rsub(p, 1 / eps, alpha=2 / eps).sigmoid_()
+        return (0.5 - p).mul_(2 / eps).sigmoid_()
     return 1 - smooth_step(p - 0.5, eps, kind)
 
 

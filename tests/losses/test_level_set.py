@@ -150,6 +150,22 @@ def test_kinds_of_labels_agree():
     assert type(level_set_loss(MetaTensor(p), MetaTensor(label))) is torch.Tensor
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_and_memory_layout_change_nothing(dtype):
+    p, label = batch((64, 33))
+    half = p.to(dtype)
+    results = []
+    for x in (half.float(), half, half.to(memory_format=torch.channels_last), half.mT.contiguous().mT):
+        x.requires_grad_()
+        loss = level_set_loss(x, label)
+        loss.backward()
+        assert x.grad.dtype == x.dtype
+        results.append((loss.item(), x.grad.float()))
+    for loss, grad in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-5)
+        assert torch.allclose(grad, results[0][1], rtol=2 * torch.finfo(dtype).eps, atol=1e-6)
+
+
 def test_module_takes_logits():
     logits = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(1))
     label = torch.arange(6).view(1, 1, 6).expand(2, 1, 6) % 3
@@ -224,3 +240,19 @@ def test_module_refuses():
         LevelSetLoss(softmax=True, sigmoid=True)
     with pytest.raises(ValueError, match="sigmoid=True"):
         LevelSetLoss(softmax=True)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:.*autograd.*should not be instantiated:DeprecationWarning"
+)  # Dynamo's own
+def test_compiled_follows_sizes_and_eps():
+    """From the second on they are symbols in the graph, with which torch.rsub forgets its alpha."""
+    compiled = torch.compile(level_set_loss, fullgraph=True)
+    for size, eps in ((8, 0.05), (12, 0.05), (13, 0.1), (13, 0.2)):
+        p, label = batch((size, 9))
+        p = p.float().requires_grad_()
+        losses = [f(p, label, eps=eps, ignore_index=2) for f in (compiled, level_set_loss)]
+        grads = [torch.autograd.grad(loss, p)[0] for loss in losses]
+        assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+        assert torch.allclose(*grads, rtol=1e-4, atol=1e-5)
