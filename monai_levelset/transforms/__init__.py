@@ -1,6 +1,7 @@
-"""Transforms: augmentation in batches, slices in and out of volumes, level-set refinement."""
+"""Transforms: augmentation in batches, maps of clicks, slices in and out of volumes, level-set refinement."""
 
 from .batch_augmentation import BatchAugmentation
+from .confidence_map import confidence_map, extreme_point_heatmap
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
 from .save_label_map import SaveLabelMapd
@@ -20,5 +21,7 @@ __all__ = [
     "SaveShapePriors",
     "ThroughPlaneLast",
     "ThroughPlaneLastd",
+    "confidence_map",
     "draw_shape_priors",
+    "extreme_point_heatmap",
 ]
