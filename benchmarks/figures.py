@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_levelset.report.drawing import PALETTE
+
 Point = tuple[int, float]
 
 
@@ -54,18 +56,34 @@ def _figure(name: str, unit: str, panels: dict[int, dict[str, list[Point]]]) -> 
     from matplotlib.figure import Figure
 
     shown = {dims: lines for dims, lines in panels.items() if lines}
-    figure = Figure(figsize=(4.6 * len(shown), 3.8), layout="constrained")
+    labels = list(dict.fromkeys(label for lines in shown.values() for label in lines))
+    colours = dict(zip(labels, PALETTE, strict=False))
+    figure = Figure(figsize=(4.6 * len(shown), 3.9), layout="constrained")
     for axes, (dims, lines) in zip(
         figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True
     ):
         for label, points in lines.items():
-            axes.plot(*zip(*points, strict=True), "o-" if label.startswith("ours") else "s--", label=label)
-        sides = sorted({side for points in lines.values() for side, _ in points})
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xticks(sides, [f"{n}{'²' if dims == 2 else '³'}" for n in sides])
-        axes.minorticks_off()
-        axes.set(title=f"{name}, {dims}D", xlabel="image size", ylabel=f"ns per {unit}")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+            style = "o-" if label.startswith("ours") else "s--"
+            axes.plot(*zip(*points, strict=True), style, color=colours[label], label=label, markersize=4)
+        _scale(axes, dims, sorted({side for points in lines.values() for side, _ in points}))
+        axes.set(title=f"{dims}D", xlabel="image size", ylabel=f"ns per {unit}")
+    handles = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+    figure.legend(
+        [handles[label] for label in labels], labels, loc="outside lower center", ncols=3, fontsize=8
+    )
+    figure.suptitle(name)
     return figure
+
+
+def _scale(axes: Any, dims: int, sides: list[int]) -> None:
+    """Logarithmic axes with plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sides, [f"{n}{'²' if dims == 2 else '³'}" for n in sides], minor=False)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)

@@ -46,7 +46,7 @@ def disc_level_set(sizes: Sizes) -> Tensor:
 
 
 def probabilities(sizes: Sizes) -> Tensor:
-    """Softmax of a rough guess plus noise, `(B, N, *shape)`."""
+    """Softmax of an unsure guess plus noise, `(B, N, *shape)`."""
     levels = torch.linspace(0, 1, sizes.classes or 2).view(1, -1, *[1] * len(sizes.shape))
-    scores = -8 * (blob_image(sizes) - levels).abs()
+    scores = -(blob_image(sizes) - levels).abs()
     return (scores + 0.3 * torch.randn(scores.shape, generator=generator())).softmax(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tracemalloc
 from collections.abc import Callable, Iterable
 
@@ -24,7 +23,6 @@ def peak_bytes(call: Call, device: torch.device, memory: str) -> int | None:
     """
     if memory == "unseen":
         return None
-    gc.collect()
     if memory == "torch":
         return _peak_torch(call, device)
     watched = _Python(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -29,7 +30,8 @@ def run_case(case: Case, device: torch.device, effort: Effort, sizes: Sizes) -> 
     Raises:
         RuntimeError: a contender failed; the message names it.
     """
-    torch._dynamo.reset()  # each size starts alike, with nothing compiled for another size
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()  # each size starts alike, with nothing compiled for another one
     inputs = case.inputs(sizes, device)
     suited = {name: peer for name, peer in case.peers.items() if len(sizes.shape) in peer.dims}
     present = {name: each for name, each in {**case.ours, **suited}.items() if each.installed}
@@ -59,8 +61,8 @@ def measure(
 ) -> dict[str, Measurement]:
     """Peak memory of each contender, then their times in turns."""
     calls = {name: partial(each.run, inputs) for name, each in contenders.items()}
-    peaks = {name: peak_bytes(calls[name], device, each.memory) for name, each in contenders.items()}
     gc.collect()
+    peaks = {name: peak_bytes(calls[name], device, each.memory) for name, each in contenders.items()}
     seconds = in_turns(calls, clock, effort)
     return {name: Measurement(seconds[name], peaks[name]) for name in calls}
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from monai_levelset.transforms import confidence_map
 
 from ..calls import compiled, largest_difference
-from ..case import Aim, Case, Contender, Sizes
+from ..case import Aim, Case, Contender, Function, Sizes
 from ..inputs import generator
-from ..peers.confidence import confidence_map as numpy_formula
+from ..peers import confidence
 
 Inputs = tuple[Tensor, tuple[int, int]]
 
@@ -28,18 +28,28 @@ def ours(inputs: Inputs) -> Tensor:
     return confidence_map(*inputs)
 
 
-def numpy_maps(inputs: Inputs) -> Tensor:
+def numpy_maps(formula: Function) -> Function:
     """One map after the other."""
-    points, shape = inputs
-    return torch.stack([torch.from_numpy(numpy_formula(p.cpu().numpy(), shape)) for p in points]).unsqueeze(1)
 
+    def run(inputs: Inputs) -> Tensor:
+        points, shape = inputs
+        maps = [torch.from_numpy(formula(p.cpu().numpy(), shape)) for p in points.double()]
+        return torch.stack(maps).unsqueeze(1)
+
+    return run
+
+
+PEERS = {
+    "NumPy": Contender(numpy_maps(confidence.confidence_map), memory="numpy"),
+    "NumPy, axis by axis": Contender(numpy_maps(confidence.confidence_map_by_axis), memory="numpy"),
+}
 
 CASES = [
     Case(
         name="confidence map",
         inputs=make_inputs,
         ours={"eager": Contender(ours), "compiled": Contender(compiled(ours))},
-        peers={"NumPy": Contender(numpy_maps, memory="numpy")},
+        peers=PEERS,
         sizes=[Sizes((256, 256), batch=12)],
         aims=[Aim("eager", "NumPy", speed=6), Aim("compiled", "NumPy", speed=50)],
         difference=largest_difference,

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monai_levelset.levelset import ChanVeseForce, CurvatureForce, evolve
+from monai_levelset.levelset import ChanVeseForce, CurvatureForce, Force, evolve
 
 from ..case import CUBES, SQUARES, Aim, Case, Contender, Function, Sizes
 from ..inputs import blob_image, disc_level_set
@@ -41,7 +41,7 @@ def ours(compile: bool) -> Function:
     """Our evolution without its energy, which scikit-image and ITK compute at every step."""
 
     def run(inputs: Inputs) -> Tensor:
-        forces = [ChanVeseForce(inputs.image), CurvatureForce(weight=0.25)]
+        forces: list[Force] = [ChanVeseForce(inputs.image), CurvatureForce(weight=0.25)]
         result = evolve(
             inputs.phi,
             forces,
@@ -101,7 +101,8 @@ CASES = [
         inputs=Inputs,
         ours=OURS,
         peers={**CHAN_VESE, **MORPHOLOGICAL, **SPARSE},
-        sizes=[Sizes(shape, iterations=5) for shape in SQUARES + CUBES],
+        sizes=[Sizes(shape, iterations=50) for shape in SQUARES]
+        + [Sizes(shape, iterations=5) for shape in CUBES],
         unit="voxel-iteration",
         plot=True,
     ),

@@ -27,7 +27,7 @@ def skimage_chan_vese_double(
     images: Sequence[Array], phis: Sequence[Array], iterations: int
 ) -> list[NDArray[np.bool_]]:
     """The same on float64 images, which is what scikit-image's own readers and converters give."""
-    double = [image.astype(np.float64) for image in images]  # type: ignore[misc]
+    double = [image.astype(np.float64) for image in images]
     return skimage_chan_vese(double, phis, iterations)  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks.case import Sizes
 from benchmarks.inputs import blob_image, blob_mask, disc_level_set, probabilities
 from benchmarks.peers import evolution
-from benchmarks.peers.confidence import confidence_map
+from benchmarks.peers.confidence import confidence_map, confidence_map_by_axis
 from benchmarks.peers.deep_level_set import deep_level_set
 from benchmarks.peers.distance import fastgeodis_signed_distance, monai_signed_distance, scipy_signed_distance
 from benchmarks.peers.level_set import level_set_loss
@@ -48,7 +48,8 @@ def test_level_set_loss_by_loops_with_an_absent_class() -> None:
     assert level_set_loss(p, target).item() == pytest.approx(expected / 2, rel=1e-12)
 
 
-def test_confidence_by_hand() -> None:
+@pytest.mark.parametrize("confidence_map", [confidence_map, confidence_map_by_axis])
+def test_confidence_by_hand(confidence_map) -> None:
     # segments of 8 pixels cross in (4, 4); half a segment is 4
     points = np.array([[0.0, 4.0], [8.0, 4.0], [4.0, 0.0], [4.0, 8.0]])
     found = confidence_map(points, (9, 9))
