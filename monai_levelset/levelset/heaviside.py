@@ -15,7 +15,7 @@ def _check(eps: float, kind: str) -> None:
     if kind not in get_args(HeavisideKind):
         known = ", ".join(get_args(HeavisideKind))
         raise ValueError(f"Unknown Heaviside kind {kind!r}: choose one of {known}.")
-    if not (math.isfinite(eps) and eps > 0):
+    if not 0 < eps < math.inf:
         raise ValueError(f"`eps` is the half width of the transition and must be positive, got {eps}.")
 
 
