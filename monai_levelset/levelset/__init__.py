@@ -6,17 +6,23 @@ value per spatial axis in tensor order.
 
 from __future__ import annotations
 
+from .classical import chan_vese, drlse, geodesic_active_contour, multiphase_chan_vese, scale_intensity
 from .deep import deep_level_set
 from .distance import reinitialize, signed_distance
 from .evolve import EvolutionDivergedError, EvolutionResult, ResultCode, evolve
 from .forces import (
+    ChanVeseForce,
     CurvatureForce,
     DistanceRegularization,
+    EdgeForce,
     Force,
     MotionForce,
+    MultiphaseChanVeseForce,
     RegionForce,
     ShapePriorForce,
     StatefulForce,
+    phase_labels,
+    phase_probabilities,
 )
 from .geometry import (
     curvature,
@@ -28,15 +34,19 @@ from .geometry import (
 from .heaviside import HeavisideKind, dirac, dirac_derivative, heaviside
 from .shape_prior import PoseGradient, canonical_prior, moments_pose, pose_gradient
 from .similarity import Similarity, rotation_matrix
+from .starts import checkerboard, intensity_start
 
 __all__ = [
+    "ChanVeseForce",
     "CurvatureForce",
     "DistanceRegularization",
+    "EdgeForce",
     "EvolutionDivergedError",
     "EvolutionResult",
     "Force",
     "HeavisideKind",
     "MotionForce",
+    "MultiphaseChanVeseForce",
     "PoseGradient",
     "RegionForce",
     "ResultCode",
@@ -44,19 +54,28 @@ __all__ = [
     "Similarity",
     "StatefulForce",
     "canonical_prior",
+    "chan_vese",
+    "checkerboard",
     "curvature",
     "curvature_times_gradient",
     "deep_level_set",
     "dirac",
     "dirac_derivative",
+    "drlse",
     "edge_indicator",
     "evolve",
+    "geodesic_active_contour",
     "gradient",
     "gradient_magnitude",
     "heaviside",
+    "intensity_start",
     "moments_pose",
+    "multiphase_chan_vese",
+    "phase_labels",
+    "phase_probabilities",
     "pose_gradient",
     "reinitialize",
     "rotation_matrix",
+    "scale_intensity",
     "signed_distance",
 ]

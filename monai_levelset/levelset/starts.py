@@ -92,7 +92,8 @@ def intensity_start(
     grey = (grey - low) / (high - low).clamp_min(torch.finfo(grey.dtype).tiny)
     thresholds = _class_thresholds(grey, 2**levels)
     phi = _gray_code_distance(grey, thresholds, levels)
-    phi = phi / grey.std(1, correction=0).clamp_min(1e-6).view(-1, 1, 1)
+    width = grey.std(1, correction=0).view(-1, 1, 1)
+    phi = torch.where(width > 0, phi / width.clamp_min(1e-6), 0)
     return phi.view(image.shape[0], levels, *image.shape[-dims:])
 
 
