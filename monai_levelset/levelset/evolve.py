@@ -213,7 +213,8 @@ def _check_arguments(
 
 
 def _diagonal(phi: Tensor, h: Sequence[float]) -> float:
-    return math.hypot(*(n * s for n, s in zip(phi.shape[2:], h, strict=True)))
+    length: float = sum((n * s) ** 2 for n, s in zip(phi.shape[2:], h, strict=True)) ** 0.5
+    return length
 
 
 def _largest(phi: Tensor) -> Tensor:

@@ -222,7 +222,6 @@ class TinyNetwork(torch.nn.Module):
         return deep_level_set(10 * phi, field, 0.05 * modulation.sigmoid(), dt=1.0, **self.options).phi
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("checkpoint", [False, True])
 def test_traces_as_part_of_a_network(checkpoint):
     torch.manual_seed(0)
