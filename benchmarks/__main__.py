@@ -69,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows, failures, start = [], [], time.perf_counter()
     for case in chosen:
         try:
-            for found in runner.rows_of(case, device, options.quick):
+            for size, found in runner.rows_of(case, device, options.quick):
                 rows += found
-                print(f"{time.perf_counter() - start:5.0f} s  {case.name}, {found[0].sizes}", flush=True)
+                print(f"{time.perf_counter() - start:5.0f} s  {case.name}, {size}", flush=True)
         except RuntimeError as error:
             failures.append(str(error))
             print(f"error: {error}", file=sys.stderr, flush=True)

@@ -95,6 +95,7 @@ def make_row(
     *,
     device: str = "cpu",
     threads: int = 1,
+    note: str = "",
 ) -> Row:
     """Compare two measurements.
 
@@ -106,6 +107,7 @@ def make_row(
         peer: the peer's, None if it is not installed.
         device: of ours.
         threads: of both.
+        note: what to know about the line.
 
     Returns:
         The line.
@@ -139,6 +141,6 @@ def make_row(
         met=aim.met(ratio, memory_ratio, pair.difference) if aim and ratio is not None else None,
         threads=threads,
         device=device,
-        note="" if peer else "not installed",
+        note=note if peer else "not installed",
         plot=case.plot,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -41,7 +42,6 @@ def run_case(case: Case, device: torch.device, effort: Effort, sizes: Sizes) -> 
     ]
     del results
     measured = measure(present, inputs, device, effort, clock_for(device))
-    threads = torch.get_num_threads()
     return [
         make_row(
             case,
@@ -49,11 +49,16 @@ def run_case(case: Case, device: torch.device, effort: Effort, sizes: Sizes) -> 
             pair,
             measured[pair.variant],
             measured.get(pair.peer),
+            note=_note(case.peers[pair.peer], device),
             device=str(device),
-            threads=threads,
+            threads=torch.get_num_threads(),
         )
         for pair in pairs
     ]
+
+
+def _note(peer: Contender, device: torch.device) -> str:
+    return "on the CPU" if device.type != "cpu" and peer.memory != "torch" else ""
 
 
 def measure(
@@ -81,8 +86,9 @@ def _difference(case: Case, results: dict[str, object], ours: str, peer: str) ->
     return case.difference(results[ours], results[peer])
 
 
-def rows_of(case: Case, device: torch.device, quick: bool) -> Iterator[list[Row]]:
-    """Measure a case size by size; quickly: at the first size only, made small."""
+def rows_of(case: Case, device: torch.device, quick: bool) -> Iterator[tuple[Sizes, list[Row]]]:
+    """Measure a case size by size; quickly: at the first size only, made small, which judges no aim."""
     effort = QUICK if quick else CURVE if case.plot else FULL
-    for sizes in [case.sizes[0].small()] if quick else case.sizes:
-        yield run_case(case, device, effort, sizes)
+    sizes = [case.sizes[0].small()] if quick else case.sizes
+    for each in sizes:
+        yield each, run_case(replace(case, aims=()) if quick else case, device, effort, each)

@@ -82,7 +82,7 @@ def test_files_hold_the_agreed_keys_and_a_table_that_says_what_was_missed(tmp_pa
     assert len(table) == 6
     assert all(line.count("|") == 14 for line in table)
     assert "| memory 0.5 x | yes |" in table[0]
-    assert "| not installed |" in table[2]
+    assert "| absent (not installed) |  |" in table[2]
 
 
 def test_the_host_is_not_named() -> None:
