@@ -112,13 +112,13 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
     differentiable.
 
     Args:
-        phi: level sets `(B, 1, *spatial)`, 2D or 3D, positive inside.
+        phi: level sets `(B, C, *spatial)`, 2D or 3D, positive inside.
         spacing: mm per voxel, one per axis; default 1.
         steps: number of steps; each carries the distance half the smallest spacing further, so 20 steps mend
             a band of 10 voxels on either side. Farther away `phi` keeps its sign and roughly its old value.
 
     Returns:
-        Tensor of the shape of `phi`. Level sets without a contour keep their sign.
+        Tensor of the shape of `phi`. Level sets without a contour stay as they are.
 
     Raises:
         ValueError: wrong shape, dtype or spacing, or negative `steps`.
@@ -137,7 +137,8 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
     for _ in range(steps):
         raised = height + 0.5 * min(h) * (1 - _upwind_slope(height, h))
         height = torch.where(near, distance, raised)
-    return torch.where(phi > 0, height, -height)
+    has_contour = near.flatten(2).any(2).view(*near.shape[:2], *(1,) * len(h))
+    return torch.where(has_contour, torch.where(phi > 0, height, -height), phi)
 
 
 def _subcell(phi: Tensor, h: tuple[float, ...]) -> tuple[Tensor, Tensor]:

@@ -296,6 +296,12 @@ def test_an_item_that_starts_with_nan_is_reported_and_does_not_touch_the_others(
         result.mask()
 
 
+def test_a_contour_that_vanishes_leaves_an_empty_mask():
+    result = evolve(ball((20, 20), 3.0), [CurvatureForce()], steps=500, dt=0.3)
+    assert result.code.tolist() == [ResultCode.STEP_LIMIT]
+    assert not result.mask().any()
+
+
 def test_several_level_sets_per_item_move_as_if_alone():
     phi = torch.cat([ball((16, 16), 5.0), ball((16, 16), 3.0, centre=(2.0, 1.0))], 1)
     together = evolve(phi, [CurvatureForce()], steps=12)
