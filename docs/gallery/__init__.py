@@ -25,6 +25,10 @@ MODULES = (
     "edge",
     "motion",
     "solvers",
+    "loss_mumford_shah",
+    "loss_level_set",
+    "loss_deep_level_set",
+    "loss_semi_supervised",
 )
 
 
