@@ -40,7 +40,7 @@ test: lint ## lint, types and the tests, without the slow ones
 test-slow: $(DEV) ## the slow tests alone: short trainings, kill and resume
 	$(RUN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-bench: $(DEV) ## time and memory beside other libraries, 15 minutes on one thread: make bench [BENCH_ARGS=--quick]
+bench: $(DEV) ## time and memory beside other libraries, ten minutes on one thread: make bench [BENCH_ARGS=--quick]
 	$(RUN)/python -m benchmarks $(BENCH_ARGS)
 
 gallery: $(DEV) ## draw the pictures of the documentation anew: make gallery [NAMES=force_region_weight]

@@ -1,4 +1,7 @@
-"""Signed distances, positive inside, zero halfway between an inside voxel and the nearest outside one."""
+"""Signed distances, positive inside, zero halfway between an inside voxel and the nearest outside one.
+
+FastGeodis is optional: it has no wheels, `pip install fastgeodis` needs a C++ compiler and setuptools below 81.
+"""
 
 from __future__ import annotations
 
