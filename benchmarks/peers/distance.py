@@ -1,6 +1,6 @@
 """Signed distances, positive inside, zero halfway between an inside voxel and the nearest outside one.
 
-FastGeodis is optional: it has no wheels, `pip install fastgeodis` needs a C++ compiler and setuptools below 81.
+FastGeodis is optional and has no wheels: `pip install fastgeodis` needs a C++ compiler and setuptools < 81.
 """
 
 from __future__ import annotations
