@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..levelset.distance import signed_distance
+from ..levelset.heaviside import _check
 from .deep_level_set_terms import (
     StepKind,
+    _check_limit,
+    _check_step,
     class_balanced_cross_entropy,
     direction_loss,
     distance_loss,
@@ -62,7 +65,7 @@ class DeepLevelSetLoss(nn.Module):
         spacing: mm per voxel for the true distance, if phi is in mm; default 1, phi in voxels.
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: a negative weight, or another number or name that the terms refuse.
 
     Example:
         >>> import torch
@@ -94,6 +97,9 @@ class DeepLevelSetLoss(nn.Module):
         weights = (cross_entropy_weight, boundary_weight, distance_weight, direction_weight)
         if not all(0 <= w < math.inf for w in weights):
             raise ValueError(f"Weights must not be negative: use 0 to switch a term off, got {weights}.")
+        _check_step(eps, heaviside)
+        _check(boundary_eps, "tanh")
+        _check_limit(limit)
         self.cross_entropy_weight, self.boundary_weight = cross_entropy_weight, boundary_weight
         self.distance_weight, self.direction_weight = distance_weight, direction_weight
         self.warm_up = warm_up

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..levelset.geometry import check_spacing, spatial_dims
-from .reduction import Reduction, check_reduction, plain, reduce_items, wide
+from ..levelset.heaviside import _check
+from ..levelset.precision import plain, wide
+from .reduction import Reduction, check_reduction, reduce_items
 
 StepKind = Literal["arctan", "tanh"]
 
@@ -60,13 +62,7 @@ def class_balanced_cross_entropy(
     """
     check_reduction(reduction)
     _check_shapes(phi, target, "phi")
-    if heaviside not in get_args(StepKind):
-        raise ValueError(
-            f"`heaviside` must be 'arctan' or 'tanh', which are positive everywhere, got {heaviside!r}: with "
-            "other steps voxels far from the contour get no gradient."
-        )
-    if not 0 < eps < math.inf:
-        raise ValueError(f"`eps` is the half width of the step and must be positive, got {eps}.")
+    _check_step(eps, heaviside)
     x, y = wide(phi).flatten(1), (plain(target).flatten(1) > 0.5).to(wide(phi).dtype)
     wrong = (1 - 2 * y) * x / eps  # positive where the sign of phi is wrong
     loss = _minus_log_step(wrong, heaviside)
@@ -107,8 +103,7 @@ def distance_loss(
     """
     check_reduction(reduction)
     _check_shapes(phi0, distance, "phi0")
-    if not limit > 0:
-        raise ValueError(f"`limit` must be a positive distance, got {limit}.")
+    _check_limit(limit)
     error = wide(phi0) - wide(distance).clamp(-limit, limit)
     return reduce_items(error.square().flatten(1).mean(1), reduction)
 
@@ -140,7 +135,7 @@ def true_direction(distance: Tensor, spacing: Sequence[float] | None = None) -> 
     """
     dims = spatial_dims(distance, "distance")
     h = check_spacing(spacing, dims)
-    if distance.shape[1] != 1 or min(distance.shape[2:]) < 2:
+    if not torch.jit.is_tracing() and (distance.shape[1] != 1 or min(distance.shape[2:]) < 2):
         raise ValueError(
             "`distance` must have one channel and at least 2 voxels per axis, got shape "
             f"{tuple(distance.shape)}."
@@ -187,9 +182,23 @@ def direction_loss(motion: Tensor, direction: Tensor, *, reduction: Reduction = 
     return reduce_items(squares / defined.flatten(1).sum(1).clamp_min(1), reduction)
 
 
+def _check_step(eps: float, heaviside: str) -> None:
+    if heaviside not in get_args(StepKind):
+        raise ValueError(
+            f"`heaviside` must be 'arctan' or 'tanh', which are positive everywhere, got {heaviside!r}: with "
+            "other steps voxels far from the contour get no gradient."
+        )
+    _check(eps, heaviside)
+
+
+def _check_limit(limit: float) -> None:
+    if not limit > 0:
+        raise ValueError(f"`limit` must be a positive distance, got {limit}.")
+
+
 def _check_shapes(output: Tensor, target: Tensor, name: str) -> None:
     spatial_dims(output, name)
-    if output.shape != target.shape:
+    if not torch.jit.is_tracing() and output.shape != target.shape:  # sizes are tensors when tracing
         raise ValueError(
             f"`{name}` and its target must have one shape, got {tuple(output.shape)} and "
             f"{tuple(target.shape)}."

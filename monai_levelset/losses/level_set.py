@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..levelset.heaviside import HeavisideKind, dirac
+from ..levelset.heaviside import HeavisideKind, _check, dirac
 from ..levelset.heaviside import heaviside as smooth_step
-from .reduction import Reduction, check_reduction, plain, reduce_items, wide
+from ..levelset.precision import plain, wide
+from .reduction import Reduction, check_reduction, reduce_items
 
 
 def level_set_loss(
@@ -71,7 +71,9 @@ def level_set_loss(
         >>> level_set_loss(unsure, target)  # two classes, 4 voxels of variance 1/4 each
         tensor(2.)
     """
-    _check(probability, target, eps, heaviside, ignore_index, reduction)
+    check_reduction(reduction)
+    _check(eps, heaviside)
+    _check_shapes(probability, target, ignore_index)
     p, t = plain(probability), plain(target)
     energy, voxels = _LevelSetEnergy.apply(p, t, eps, heaviside, ignore_index)
     return reduce_items(energy / voxels.clamp_min(1) if per_voxel else energy, reduction)
@@ -90,7 +92,7 @@ class LevelSetLoss(nn.Module):
         per_voxel: divide each item's energy by its number of voxels.
 
     Raises:
-        ValueError: both `softmax` and `sigmoid`.
+        ValueError: both `softmax` and `sigmoid`, or an unknown option.
 
     Example:
         The paper's criterion, cross entropy + 4e-4 E:
@@ -118,6 +120,8 @@ class LevelSetLoss(nn.Module):
         super().__init__()
         if softmax and sigmoid:
             raise ValueError("Both `softmax` and `sigmoid` are set: choose the one that fits the network.")
+        check_reduction(reduction)
+        _check(eps, heaviside)
         self.eps = eps
         self.heaviside = heaviside
         self.softmax = softmax
@@ -145,20 +149,14 @@ class LevelSetLoss(nn.Module):
         )
 
 
-def _check(
-    probability: Tensor, target: Tensor, eps: float, kind: str, ignore_index: int | None, reduction: str
-) -> None:
-    check_reduction(reduction)
-    if kind not in get_args(HeavisideKind):
-        known = ", ".join(get_args(HeavisideKind))
-        raise ValueError(f"Unknown `heaviside` {kind!r}: choose one of {known}.")
-    if not 0 < eps < math.inf:
-        raise ValueError(f"`eps` is the half width of the transition and must be positive, got {eps}.")
+def _check_shapes(probability: Tensor, target: Tensor, ignore_index: int | None) -> None:
     if probability.ndim < 3 or not probability.is_floating_point():
         raise ValueError(
             f"`probability` must be a floating tensor (B, N, *spatial), got {tuple(probability.shape)} of "
             f"{probability.dtype}."
         )
+    if torch.jit.is_tracing():  # sizes are tensors then
+        return
     b, n, *spatial = probability.shape
     if tuple(target.shape) not in ((b, 1, *spatial), (b, n, *spatial)):
         raise ValueError(
@@ -229,7 +227,7 @@ def _both(probability: Tensor) -> int:
 
 
 def _channel(x: Tensor, channel: int) -> Tensor:
-    return x[:, channel].flatten(1).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+    return wide(x[:, channel].flatten(1))
 
 
 def _outside(p: Tensor, eps: float, kind: HeavisideKind) -> Tensor:
@@ -249,7 +247,7 @@ def _slope(p: Tensor, eps: float, kind: HeavisideKind) -> Tensor:
 
 def _labels(probability: Tensor, target: Tensor) -> Tensor:
     """Labels `(B, 1 or N, voxels)` in the dtype of the computation."""
-    return target.flatten(2).to(torch.float64 if probability.dtype == torch.float64 else torch.float32)
+    return target.flatten(2).to(torch.promote_types(probability.dtype, torch.float32))
 
 
 def _valid(labels: Tensor, ignored: int | None) -> Tensor | None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..levelset.geometry import check_spacing, spatial_dims
+from ..levelset.precision import plain, wide
 from .mumford_shah_energy import Variation, mumford_shah_energy
-from .reduction import Reduction, check_reduction, plain, reduce_items, wide
+from .reduction import Reduction, check_reduction, reduce_items
 from .total_variation import TotalVariationKind, check_kind
 from .total_variation import total_variation as length
 
@@ -80,8 +81,8 @@ def mumford_shah_loss(
         >>> mumford_shah_loss(torch.full_like(image, 0.5), image)  # both means are 1/2: 16 voxels * 1/4
         tensor(4.)
     """
-    _check(probability, image, mask, bias, tv_weight, bias_weight, reduction)
-    check_kind(total_variation)
+    _check_options(tv_weight, total_variation, bias_weight, reduction)
+    _check_shapes(probability, image, mask, bias)
     tv = Variation(tv_weight, total_variation, check_spacing(spacing, probability.ndim - 2))
     y, x, w, valid = _prepare(probability, image, mask)
     b = None if bias is None else _unit_mean(plain(bias).to(y.dtype), valid)
@@ -94,21 +95,17 @@ def mumford_shah_loss(
     return reduce_items(energy, reduction)
 
 
-def _check(
-    probability: Tensor,
-    image: Tensor,
-    mask: Tensor | None,
-    bias: Tensor | None,
-    tv_weight: float,
-    bias_weight: float,
-    reduction: str,
-) -> None:
-    spatial_dims(probability, "probability")
+def _check_options(tv_weight: float, kind: str, bias_weight: float, reduction: str) -> None:
+    check_kind(kind)
+    check_reduction(reduction)
     if not (tv_weight >= 0 and bias_weight >= 0):
         raise ValueError(
             f"`tv_weight` and `bias_weight` must not be negative, got {tv_weight}, {bias_weight}."
         )
-    check_reduction(reduction)
+
+
+def _check_shapes(probability: Tensor, image: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
+    spatial_dims(probability, "probability")
     if torch.jit.is_tracing():  # sizes are tensors then
         return
     batch, _, *spatial = probability.shape
@@ -198,7 +195,7 @@ class MumfordShahLoss(nn.Module):
         super().__init__()
         if softmax and sigmoid:
             raise ValueError("`softmax` and `sigmoid` exclude each other: set one of them.")
-        check_kind(total_variation)
+        _check_options(tv_weight, total_variation, bias_weight, reduction)
         self.tv_weight, self.total_variation, self.bias_weight = tv_weight, total_variation, bias_weight
         self.spacing, self.reduction, self.per_voxel = spacing, reduction, per_voxel
         self.softmax, self.sigmoid = softmax, sigmoid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from itertools import product
@@ -11,7 +12,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .total_variation import TotalVariationKind, add_total_variation_, fused_gradient, total_variation
+from .total_variation import (
+    TotalVariationKind,
+    _axes,
+    add_total_variation_,
+    fused_gradient,
+    total_variation,
+)
 
 _BLOCK = 1 << 18  # voxels worked on together on a CPU
 
@@ -52,16 +59,12 @@ def mumford_shah_energy(y: Tensor, x: Tensor, b: Tensor | None, w: Tensor | None
         if torch.compiler.is_compiling():
             if tv.kind == "anisotropic" and tv.weight > 0 and not by_bias:
                 return _CompiledEnergy.apply(y, b, x, w, tv)
-        elif not torch.jit.is_tracing():
+        elif not torch.jit.is_tracing() and len(y):
             return _AnalyticEnergy.apply(y, b, x, w, tv)
     data = _data_term(y, x, b, w)
     if tv.weight == 0:
         return data
     return data + tv.weight * total_variation(y, kind=tv.kind, spacing=tv.spacing, mask=w)
-
-
-def _axes(y: Tensor) -> tuple[int, ...]:
-    return tuple(range(2, y.ndim))
 
 
 def _times(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -76,8 +79,8 @@ def _sum(y: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 for the mean of nothing."""
-    return a / b.clamp_min(torch.finfo(b.dtype).tiny)
+    """a/b, and 0 for the mean of nothing, or of less: rounding may leave probabilities below 0."""
+    return a / torch.where(b > torch.finfo(b.dtype).tiny, b, math.inf)
 
 
 def _residual(x: Tensor, b: Tensor | None, c: Tensor) -> Tensor:

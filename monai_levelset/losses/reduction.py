@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
@@ -22,13 +21,3 @@ def reduce_items(energy: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "none":
         return energy
     return energy.mean() if reduction == "mean" else energy.sum()
-
-
-def plain(x: Tensor) -> Tensor:
-    """The tensor without its subclass (MONAI's MetaTensor), still in the graph."""
-    return x if type(x) is Tensor else x.as_subclass(Tensor)
-
-
-def wide(x: Tensor) -> Tensor:
-    """Plain tensor in float32, or float64 if it is: sums of half-precision numbers overflow or stall."""
-    return plain(x) if x.dtype in (torch.float32, torch.float64) else plain(x).float()

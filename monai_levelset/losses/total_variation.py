@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..levelset.geometry import check_spacing, spatial_dims
+from ..levelset.precision import plain, wide
 
 TotalVariationKind = Literal["anisotropic", "isotropic"]
 
@@ -76,7 +77,7 @@ def total_variation(
     """
     check_kind(kind)
     h = check_spacing(spacing, spatial_dims(y, "y"))
-    y = y.to(torch.promote_types(y.dtype, torch.float32))
+    y, mask = wide(y), None if mask is None else plain(mask)
     if kind == "isotropic":
         return _isotropic(y, h, mask)
     return _anisotropic(y, h, mask)
