@@ -40,6 +40,7 @@ def train(beta: float) -> tuple[Tensor, list[dict[str, float]]]:
         Level sets P - 1/2 of the four images, and the weighted parts of the loss by update.
     """
     images, masks, labeled = batch_of_images()
+    images = images.double()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         first = nn.Conv2d(1, 8, 5, padding=2)
@@ -51,7 +52,8 @@ def train(beta: float) -> tuple[Tensor, list[dict[str, float]]]:
         MumfordShahLoss(softmax=True, tv_weight=0.01, reduction="mean", per_voxel=True),
         beta=beta,
     )
-    optimizer, history = torch.optim.Adam(network.parameters(), lr=5e-3), []
+    network, history = network.double(), []
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(UPDATES):
         optimizer.zero_grad()
         parts = criterion.parts(network(images), masks, images, labeled)
