@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .precision import wide
+
 
 def check_spacing(spacing: Sequence[float] | None, dims: int) -> tuple[float, ...]:
     """Voxel spacing as a tuple of `dims` positive floats; `None` means 1 along every axis.
@@ -30,6 +32,8 @@ def check_spacing(spacing: Sequence[float] | None, dims: int) -> tuple[float, ..
     """
     if spacing is None:
         return (1.0,) * dims
+    if isinstance(spacing, (int, float)):
+        raise ValueError(f"`spacing` needs one value per spatial axis, {(spacing,) * dims}, got {spacing}.")
     values = tuple(float(s) for s in spacing)
     if len(values) != dims:
         raise ValueError(f"`spacing` needs one value per spatial axis ({dims}), got {values}.")
@@ -64,7 +68,17 @@ def spatial_dims(x: Tensor, name: str = "phi") -> int:
 
 
 def _pad(x: Tensor) -> Tensor:
-    return F.pad(x, (1, 1) * (x.ndim - 2), mode="replicate")
+    """One more voxel on every side, a copy of its neighbour.
+
+    A compiler turns the pad into clamped indices at every load of a stencil, and then does not vectorise. The
+    concatenation is the same, kept in memory once: a compiled curvature takes an eighth of the time.
+    """
+    if not torch.compiler.is_compiling():
+        return F.pad(x, (1, 1) * (x.ndim - 2), mode="replicate")
+    for dim in range(2, x.ndim):
+        last = x.shape[dim] - 1
+        x = torch.cat([x.narrow(dim, 0, 1), x, x.narrow(dim, last, 1)], dim)
+    return x
 
 
 def _shift(padded: Tensor, offsets: Sequence[int]) -> Tensor:
@@ -108,7 +122,7 @@ def gradient(x: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
         tensor([0.2500, 0.5000, 0.5000, 0.2500])
     """
     h = check_spacing(spacing, spatial_dims(x, "x"))
-    return torch.stack(_central(_pad(x), h), dim=2)
+    return torch.stack(_central(_pad(wide(x)), h), dim=2)
 
 
 def gradient_magnitude(x: Tensor, spacing: Sequence[float] | None = None, eps: float = 0.0) -> Tensor:
@@ -188,7 +202,7 @@ def curvature(
         -0.1
     """
     h = check_spacing(spacing, spatial_dims(phi))
-    padded = _pad(phi)
+    padded = _pad(wide(phi))
     g = _central(padded, h)
     norm2 = _norm2(g) + eps
     lap, quad = _second_order(padded, h, g)
@@ -197,6 +211,7 @@ def curvature(
     kappa = ((lap - quad / norm2) * inverse).clamp(-limit, limit)
     if weight is None:
         return kappa
+    weight = wide(weight)
     return weight * kappa + _dot(_central(_pad(weight), h), g) * inverse
 
 
@@ -225,11 +240,14 @@ def curvature_times_gradient(
         tensor(0.)
     """
     h = check_spacing(spacing, spatial_dims(phi))
-    padded = _pad(phi)
+    padded = _pad(wide(phi))
     g = _central(padded, h)
     lap, quad = _second_order(padded, h, g)
     flow = lap - quad / (_norm2(g) + eps)
-    return flow if weight is None else weight * flow + _dot(_central(_pad(weight), h), g)
+    if weight is None:
+        return flow
+    weight = wide(weight)
+    return weight * flow + _dot(_central(_pad(weight), h), g)
 
 
 def _norm2(g: Sequence[Tensor]) -> Tensor:
@@ -246,8 +264,9 @@ def _gaussian(x: Tensor, sigma: float, spacing: Sequence[float]) -> Tensor:
         t = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype) * h
         kernel = torch.exp(-0.5 * (t / sigma) ** 2)
         moved = x.movedim(axis + 2, -1)
-        flat = F.pad(moved.reshape(1, -1, moved.shape[-1]), (radius, radius), mode="replicate")
-        flat = F.conv1d(flat.transpose(0, 1), (kernel / kernel.sum()).view(1, 1, -1))
+        flat = F.pad(moved.reshape(-1, 1, moved.shape[-1]), (radius, radius), mode="replicate")
+        with torch.autocast(x.device.type, enabled=False):
+            flat = F.conv1d(flat, (kernel / kernel.sum()).view(1, 1, -1))
         x = flat.reshape(moved.shape).movedim(-1, axis + 2)
     return x
 
@@ -288,6 +307,7 @@ def edge_indicator(
         raise ValueError(f"`contrast` is a gradient magnitude and must be positive, got {contrast}.")
     if scale < 0:
         raise ValueError(f"`scale` must not be negative, got {scale}.")
+    image = wide(image)
     smooth = _gaussian(image, scale, h) if scale > 0 else image
     power = gradient(smooth, h).square().sum(dim=(1, 2)).unsqueeze(1)
     if contrast is not None:
