@@ -19,6 +19,7 @@ from .forces import (
     MultiphaseChanVeseForce,
 )
 from .geometry import check_spacing, edge_indicator, spatial_dims
+from .precision import plain, wide
 from .starts import intensity_start
 
 
@@ -75,6 +76,7 @@ def chan_vese(
         >>> int(chan_vese(image).mask().sum())
         192
     """
+    _check_weights(length_weight=length_weight, inside_weight=inside_weight, outside_weight=outside_weight)
     unit = scale_intensity(image)
     start = _default_start(unit, 1, spacing) if phi is None else _level_set(phi, unit, spacing, step=0.1)
     data = ChanVeseForce(
@@ -135,6 +137,7 @@ def multiphase_chan_vese(
         >>> phase_labels(multiphase_chan_vese(image).phi)[0, 0, 8, 4::8]
         tensor([0, 1, 3, 2])
     """
+    _check_weights(length_weight=length_weight)
     unit = scale_intensity(image)
     start = _default_start(unit, levels, spacing) if phi is None else _level_set(phi, unit, spacing, step=0.1)
     forces: list[Force] = [
@@ -195,6 +198,9 @@ def geodesic_active_contour(
         >>> int((result.mask() != (image > 50)).sum())  # the four corners, rounded
         32
     """
+    _check_weights(weight=weight)
+    if weight == 0 == balloon:
+        raise ValueError("`weight` and `balloon` are both 0: nothing would move the contour.")
     unit = scale_intensity(image)
     edge = _edges(unit, scale, contrast, spacing)
     start = _level_set(phi, unit, spacing)
@@ -265,6 +271,7 @@ def drlse(
         >>> signed_distance(image > 50)[wrong].abs().max()  # in voxels: only some that touch the edge
         tensor(0.5000)
     """
+    _check_weights(length_weight=length_weight)
     unit = scale_intensity(image)
     h, finest = check_spacing(spacing, spatial_dims(unit)), _finest(unit, spacing)
     edge = _edges(unit, scale, contrast, spacing)
@@ -288,7 +295,7 @@ def scale_intensity(image: Tensor) -> Tensor:
         image: `(B, C, *spatial)`.
 
     Returns:
-        Tensor of the shape of `image`.
+        Tensor of the shape of `image`, float32 for half precision.
 
     Raises:
         ValueError: wrong shape or dtype.
@@ -299,6 +306,7 @@ def scale_intensity(image: Tensor) -> Tensor:
         tensor([[[[0.0000, 0.5000, 1.0000]]]])
     """
     axes = tuple(range(2, 2 + spatial_dims(image, "image")))
+    image = wide(image)
     low = image.amin(axes, keepdim=True)
     width = image.amax(axes, keepdim=True) - low
     return (image - low) / torch.where(width > 0, width, 1)
@@ -311,14 +319,23 @@ def _default_start(image: Tensor, levels: int, spacing: Sequence[float] | None) 
 def _level_set(
     phi: Tensor, image: Tensor, spacing: Sequence[float] | None, step: float | None = None
 ) -> Tensor:
-    """Level sets as they are; masks as signed distances, or as a binary step."""
-    if phi.is_floating_point():
-        return phi
-    mask = (phi > 0).to(image.dtype)
-    if step is not None:
-        return step * (2 * mask - 1)
-    channels = [signed_distance(m, spacing) for m in mask.split(1, dim=1)]
-    return torch.cat(channels, dim=1)
+    """Level sets as they are; masks as signed distances, or as a binary step; one for all serves each."""
+    if phi.ndim != image.ndim or phi.shape[2:] != image.shape[2:] or phi.shape[0] not in (1, len(image)):
+        raise ValueError(
+            f"`phi` {tuple(phi.shape)} and `image` {tuple(image.shape)} must have the same spatial shape and "
+            "batch size (a start of batch size 1 serves all items)."
+        )
+    if not phi.is_floating_point():
+        mask = (plain(phi) > 0).to(image.dtype)
+        far = [signed_distance(m, spacing) for m in mask.split(1, dim=1)] if step is None else []
+        phi = torch.cat(far, dim=1) if step is None else step * (2 * mask - 1)
+    return phi.expand(len(image), *phi.shape[1:])
+
+
+def _check_weights(**weights: float) -> None:
+    for name, value in weights.items():
+        if not value >= 0:
+            raise ValueError(f"`{name}` must not be negative, got {value}: the contour would fray.")
 
 
 def _finest(image: Tensor, spacing: Sequence[float] | None) -> float:

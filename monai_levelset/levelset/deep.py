@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from .evolve import EvolutionResult, evolve
@@ -67,19 +66,16 @@ def deep_level_set(
         12
     """
     h = check_spacing(spacing, spatial_dims(phi))
-    dtype = torch.promote_types(phi.dtype, torch.float32)
-    with torch.autocast(phi.device.type, enabled=False):
-        maps = field.to(dtype), modulation.to(dtype)
-        motion = MotionForce(*maps, eps=eps, detach_curvature=detach, spacing=h)
-        weight = regularization * min(h) ** 2 / dt
-        smooth = DistanceRegularization(weight=weight, spacing=h, detach=detach)
-        return evolve(
-            phi.to(dtype),
-            [motion, smooth],
-            steps=steps,
-            dt=dt,
-            spacing=h,
-            reinitialize_every=0,
-            record_energy=False,
-            checkpoint=checkpoint,
-        )
+    motion = MotionForce(field, modulation, eps=eps, detach_curvature=detach, spacing=h)
+    weight = regularization * min(h) ** 2 / dt
+    smooth = DistanceRegularization(weight=weight, spacing=h, detach=detach)
+    return evolve(
+        phi,
+        [motion, smooth],
+        steps=steps,
+        dt=dt,
+        spacing=h,
+        reinitialize_every=0,
+        record_energy=False,
+        checkpoint=checkpoint,
+    )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .geometry import _central, _pad, _shift, _unit, check_spacing, spatial_dims
 from .nearest import Mask, bounding_box, nearest_steps
+from .precision import plain, wide
 
 
 def signed_distance(
@@ -57,7 +58,7 @@ def signed_distance(
     if limit is not None and not limit > 0:
         raise ValueError(f"`limit` must be a positive distance, got {limit}.")
     dtype = mask.dtype if mask.is_floating_point() else torch.float32
-    inside = (mask.detach() > 0.5).cpu().numpy()[:, 0]
+    inside = (plain(mask).detach() > 0.5).cpu().numpy()[:, 0]
     out = np.empty(inside.shape, dtype=np.float64 if dtype == torch.float64 else np.float32)
     for item, result in zip(inside, out, strict=True):
         _write_signed(item, h, limit or math.inf, result)
@@ -118,7 +119,8 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
             a band of 10 voxels on either side. Farther away `phi` keeps its sign and roughly its old value.
 
     Returns:
-        Tensor of the shape of `phi`. Level sets without a contour stay as they are.
+        Tensor of the shape of `phi`, float32 for half precision. Level sets without a contour stay as they
+        are.
 
     Raises:
         ValueError: wrong shape, dtype or spacing, or negative `steps`.
@@ -132,6 +134,7 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
     h = check_spacing(spacing, spatial_dims(phi))
     if steps < 0:
         raise ValueError(f"`steps` must not be negative, got {steps}.")
+    phi = wide(phi)
     near, distance = _subcell(phi, h)
     height = torch.where(near, distance, phi.abs())
     for _ in range(steps):

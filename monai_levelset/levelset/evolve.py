@@ -16,6 +16,7 @@ from torch import Tensor
 from .distance import reinitialize
 from .forces import Force, StatefulForce
 from .geometry import check_spacing, spatial_dims
+from .precision import wide
 
 
 class ResultCode(IntEnum):
@@ -119,6 +120,7 @@ def evolve(
     others go on. The same input gives the same output bit for bit; inputs are never changed; there is no
     hidden state. Differentiable through all steps, with respect to `phi` and to tensors inside the forces.
     Half precision and autocast are set aside: level sets move by fractions of a voxel, which need float32.
+    Subclasses of tensors, such as MONAI's MetaTensor, come back plain.
 
     Main arguments:
 
@@ -150,7 +152,8 @@ def evolve(
 
     Raises:
         ValueError: phi has a wrong shape, a number is out of range, there is no force, or `tolerance` > 0 and
-            no force has an energy.
+            no force has an energy; or a force's map has channels or items
+            that phi has not.
 
     Example:
         >>> import torch
@@ -166,7 +169,7 @@ def evolve(
     """
     h = check_spacing(spacing, spatial_dims(phi))
     _check_arguments(forces, steps, dt, reinitialize_every, tolerance, check_every)
-    phi = phi.float() if phi.dtype in (torch.float16, torch.bfloat16) else phi
+    phi = wide(phi)
     with torch.autocast(phi.device.type, enabled=False):
         advance = _advance_function(checkpoint, compile)
         states = tuple(f.initial_state(phi) if isinstance(f, StatefulForce) else None for f in forces)
@@ -236,6 +239,7 @@ def _advance(
     for force, state in zip(forces, states, strict=True):
         velocity, next_state = (force(phi), None) if state is None else force.step(phi, state)
         new = new + dt * velocity
+        _check_moved(new, phi, force)
         new_states.append(next_state)
     if mend:
         new = reinitialize(new, h, steps=mend)
@@ -243,6 +247,16 @@ def _advance(
     keep = moving & good
     merged = tuple(_freeze_state(keep, a, b) for a, b in zip(new_states, states, strict=True))
     return _freeze(keep, new, phi), merged, good
+
+
+def _check_moved(new: Tensor, phi: Tensor, force: Any) -> None:
+    """Refuse a velocity that broadcasting would turn into more level sets than there are."""
+    if torch.jit.is_tracing() or new.shape == phi.shape:
+        return
+    raise ValueError(
+        f"{type(force).__name__} moves level sets of shape {tuple(phi.shape)} into {tuple(new.shape)}: the "
+        "maps of a force need one channel for each level set, and there must be a level set for each item."
+    )
 
 
 def _advance_function(checkpoint: bool, compile: bool) -> Callable[..., Any]:

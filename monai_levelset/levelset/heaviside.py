@@ -8,6 +8,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from .precision import wide
+
 HeavisideKind = Literal["sine", "arctan", "tanh", "hard"]
 
 
@@ -35,7 +37,7 @@ def heaviside(phi: Tensor, eps: float = 1.5, kind: HeavisideKind = "sine") -> Te
         kind: family, see the table.
 
     Returns:
-        Tensor of the shape and dtype of `phi`, in [0, 1].
+        Tensor of the shape of `phi`, in [0, 1]; float32 for half precision.
 
     Raises:
         ValueError: `eps` is not positive or `kind` is unknown.
@@ -46,6 +48,7 @@ def heaviside(phi: Tensor, eps: float = 1.5, kind: HeavisideKind = "sine") -> Te
         tensor([0.0000, 0.5000, 1.0000])
     """
     _check(eps, kind)
+    phi = wide(phi)
     if kind == "sine":
         t = (phi / eps).clamp(-1, 1)
         return 0.5 * (1 + t + torch.sin(math.pi * t) / math.pi)
@@ -76,6 +79,7 @@ def dirac(phi: Tensor, eps: float = 1.5, kind: HeavisideKind = "sine") -> Tensor
         tensor([0.0000, 0.5000, 0.0000])
     """
     _check(eps, kind)
+    phi = wide(phi)
     if kind == "sine":
         t = (phi / eps).clamp(-1, 1)
         return (1 + torch.cos(math.pi * t)) * (0.5 / eps)
@@ -106,6 +110,7 @@ def dirac_derivative(phi: Tensor, eps: float = 1.5, kind: HeavisideKind = "sine"
         tensor([-0.0000, -0.1592])
     """
     _check(eps, kind)
+    phi = wide(phi)
     if kind == "sine":
         t = (phi / eps).clamp(-1, 1)
         return torch.sin(math.pi * t) * (-0.5 * math.pi / eps**2)

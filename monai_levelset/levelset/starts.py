@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .geometry import _gaussian, check_spacing, spatial_dims
+from .precision import wide
 
 _BINS = 256
 
@@ -86,7 +87,7 @@ def intensity_start(
         raise ValueError(
             f"`levels` must be 1 ... 6 (2 ... 64 phases), `scale` not negative; got {levels}, {scale}."
         )
-    channel = _widest_channel(image.detach())
+    channel = _widest_channel(wide(image).detach())
     grey = (_gaussian(channel, scale, h) if scale > 0 else channel).flatten(1)
     low, high = grey.amin(1, keepdim=True), grey.amax(1, keepdim=True)
     grey = (grey - low) / (high - low).clamp_min(torch.finfo(grey.dtype).tiny)
@@ -99,6 +100,8 @@ def intensity_start(
 
 def _widest_channel(image: Tensor) -> Tensor:
     """The channel with the largest variance, `(B, 1, *spatial)`."""
+    if image.shape[1] == 1:
+        return image
     best = image.flatten(2).var(2, correction=0).argmax(1).view(-1, *(1,) * (image.ndim - 1))
     return image.gather(1, best.expand(-1, 1, *image.shape[2:]))
 
@@ -106,8 +109,9 @@ def _widest_channel(image: Tensor) -> Tensor:
 def _class_thresholds(grey: Tensor, classes: int) -> Tensor:
     """Thresholds `(B, classes - 1)` of grey values in [0, 1], halfway between the classes' means."""
     bins = (grey * _BINS).long().clamp(0, _BINS - 1)
-    share = torch.zeros(len(grey), _BINS, dtype=grey.dtype, device=grey.device)
-    share = share.scatter_add(1, bins, torch.ones_like(grey)) / grey.shape[1]
+    # counted in integers: float32 stops counting at 2^24, the voxels of air in a CT of the trunk
+    count = bins.new_zeros(len(bins), _BINS).scatter_add(1, bins, bins.new_ones(1, 1).expand_as(bins))
+    share = count.to(grey.dtype) / grey.shape[1]
     centre = (torch.arange(_BINS, dtype=grey.dtype, device=grey.device) + 0.5) / _BINS - 0.5
     mass, first, second = (_from_to(share * centre**k) for k in range(3))
     variance = second - first.square() / mass.clamp_min(1e-12)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from ..levelset.heaviside import HeavisideKind, _check, dirac
 from ..levelset.heaviside import heaviside as smooth_step
 from ..levelset.precision import plain, wide
-from .reduction import Reduction, check_reduction, reduce_items
+from .reduction import Reduction, channels, check_reduction, reduce_items
 
 
 def level_set_loss(
@@ -132,7 +132,7 @@ class LevelSetLoss(nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Loss of probabilities (or logits, see the flags) `(B, N, *spatial)` against labels."""
-        if self.softmax and input.shape[1] == 1:
+        if self.softmax and channels(input) == 1:
             raise ValueError("`softmax` of one channel is always 1: use `sigmoid=True` with one channel.")
         if self.softmax:
             input = wide(input).softmax(1)
@@ -179,11 +179,11 @@ class _LevelSetEnergy(torch.autograd.Function):
     def forward(
         ctx: Any, probability: Tensor, target: Tensor, eps: float, kind: HeavisideKind, ignored: int | None
     ) -> tuple[Tensor, Tensor]:
-        labels, channels = _labels(probability, target), probability.shape[1]
+        labels, classes = _labels(probability, target), channels(probability)
         valid = _valid(labels, ignored)
         missed, alarms, areas = [], [], []
-        for channel in range(channels):
-            other = _other(labels, channel, channels, ignored)
+        for channel in range(classes):
+            other = _other(labels, channel, classes, ignored)
             error = _outside(_channel(probability, channel), eps, kind).sub_(other)
             if valid is not None:
                 error.mul_(valid)
@@ -208,11 +208,11 @@ class _LevelSetEnergy(torch.autograd.Function):
         eps, kind, ignored = ctx.options
         scale = (c1 - c2) * (_both(probability) * upstream.to(c1.dtype))[:, None]
         at_own, at_other = -scale * (2 - c1 - c2), scale * (c1 + c2)
-        labels, channels = _labels(probability, target), probability.shape[1]
+        labels, classes = _labels(probability, target), channels(probability)
         valid = _valid(labels, ignored)
         grad = torch.empty_like(probability)
-        for channel in range(channels):
-            other = _other(labels, channel, channels, ignored)
+        for channel in range(classes):
+            other = _other(labels, channel, classes, ignored)
             own, step = at_own[:, channel, None], (at_other - at_own)[:, channel, None]
             slope = torch.addcmul(own, other, step).mul_(_slope(_channel(probability, channel), eps, kind))
             if valid is not None:
@@ -223,7 +223,7 @@ class _LevelSetEnergy(torch.autograd.Function):
 
 def _both(probability: Tensor) -> int:
     """One channel stands for two classes, whose energies are equal: H, G -> 1-H, 1-G swaps all four sums."""
-    return 2 if probability.shape[1] == 1 else 1
+    return 2 if channels(probability) == 1 else 1
 
 
 def _channel(x: Tensor, channel: int) -> Tensor:
@@ -255,11 +255,11 @@ def _valid(labels: Tensor, ignored: int | None) -> Tensor | None:
     return None if ignored is None else _differs(labels, ignored)
 
 
-def _other(labels: Tensor, channel: int, channels: int, ignored: int | None) -> Tensor:
+def _other(labels: Tensor, channel: int, classes: int, ignored: int | None) -> Tensor:
     """1 - G, `(B, voxels)`: 1 where the label is not the channel's class."""
-    if labels.shape[1] > 1:
+    if channels(labels) > 1:
         return 1 - labels[:, channel]
-    label = channel if channels > 1 else 1
+    label = channel if classes > 1 else 1
     return torch.ones_like(labels[:, 0]) if label == ignored else _differs(labels, label)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..levelset.geometry import check_spacing, spatial_dims
 from ..levelset.precision import plain, wide
 from .mumford_shah_energy import Variation, mumford_shah_energy
-from .reduction import Reduction, check_reduction, reduce_items
+from .reduction import Reduction, channels, check_reduction, reduce_items
 from .total_variation import TotalVariationKind, check_kind
 from .total_variation import total_variation as length
 
@@ -124,7 +124,7 @@ def _prepare(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Phases, image and weights in float32 or float64, and the voxels that count."""
     y = wide(probability)
-    if _channels(y) == 1:
+    if channels(y) == 1:
         y = torch.cat([y, 1 - y], 1)
     x = plain(image).to(y.dtype)
     if mask is None:
@@ -132,11 +132,6 @@ def _prepare(
     mask = plain(mask)
     valid = mask > 0
     return y, torch.where(valid, x, 0), torch.where(valid, mask, 0).to(y.dtype), valid
-
-
-def _channels(y: Tensor) -> int:
-    """Number of channels, also under `torch.jit.trace`, where sizes are tensors."""
-    return len(y.split(1, 1)) if torch.jit.is_tracing() else y.shape[1]
 
 
 def _unit_mean(bias: Tensor, valid: Tensor | None) -> Tensor:
@@ -223,14 +218,14 @@ class MumfordShahLoss(nn.Module):
 
     @staticmethod
     def _split_bias(scores: Tensor) -> tuple[Tensor, Tensor]:
-        if _channels(scores) < 2:
+        if channels(scores) < 2:
             raise ValueError("`bias_field=True` needs two channels or more: the phases, then u.")
         u = scores[:, -1:]
         top = u.detach().amax(tuple(range(1, u.ndim)), keepdim=True)
         return scores[:, :-1], (u - top).exp()
 
     def _activate(self, scores: Tensor) -> Tensor:
-        if self.softmax and _channels(scores) == 1:
+        if self.softmax and channels(scores) == 1:
             raise ValueError("The softmax of one channel is always 1: use `sigmoid=True`.")
         if self.softmax:
             return scores.softmax(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
@@ -21,3 +22,8 @@ def reduce_items(energy: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "none":
         return energy
     return energy.mean() if reduction == "mean" else energy.sum()
+
+
+def channels(x: Tensor) -> int:
+    """Number of channels, also under `torch.jit.trace`, where sizes are tensors."""
+    return len(x.split(1, 1)) if torch.jit.is_tracing() else x.shape[1]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..geometry import spatial_dims
 from ..heaviside import HeavisideKind, _check, dirac, heaviside
+from ..precision import wide
 from .base import item_sum, voxel_volume
 
 
@@ -164,6 +165,7 @@ def centre(image: Tensor) -> tuple[Tensor, Tensor]:
         (2.0, tensor([-1.,  1.]))
     """
     spatial_dims(image, "image")
+    image = wide(image)
     offset = image.mean(tuple(range(2, image.ndim)), keepdim=True)
     return offset, image - offset
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..geometry import curvature, curvature_times_gradient, gradient_magnitude
 from ..heaviside import HeavisideKind, _check, dirac
+from ..precision import wide
 from .base import item_sum, voxel_volume
 
 
@@ -56,7 +57,8 @@ class CurvatureForce:
         _check(eps, kind)
         if measure not in ("dirac", "gradient"):
             raise ValueError(f"`measure` must be 'dirac' or 'gradient', got {measure!r}.")
-        self.weight, self.edge, self.spacing = weight, edge, spacing
+        self.weight, self.spacing = weight, spacing
+        self.edge = None if edge is None else wide(edge)
         self.measure, self.eps, self.kind = measure, eps, kind
 
     def __call__(self, phi: Tensor) -> Tensor:

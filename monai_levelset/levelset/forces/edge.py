@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..geometry import _pad, _shift, _unit, check_spacing, curvature_times_gradient, gradient, spatial_dims
 from ..heaviside import HeavisideKind, dirac, heaviside
+from ..precision import wide
 from .base import item_sum, voxel_volume
 from .curvature import CurvatureForce
 
@@ -70,6 +71,9 @@ class EdgeForce:
         kind: HeavisideKind = "sine",
     ) -> None:
         self._h = check_spacing(spacing, spatial_dims(edge, "edge"))
+        if edge.shape[1] != 1:
+            raise ValueError(f"`edge` must have one channel, (B, 1, *spatial), got {tuple(edge.shape)}.")
+        edge = wide(edge)
         self._length = CurvatureForce(
             weight=weight, edge=edge, spacing=spacing, measure=measure, eps=eps, kind=kind
         )
@@ -93,6 +97,7 @@ class EdgeForce:
 
     def _upwind(self, phi: Tensor) -> tuple[Tensor, Tensor]:
         """The product grad g . grad phi, and Godunov's |grad phi| of a front moving with the balloon."""
+        phi = wide(phi)
         padded, sign = _pad(phi), 1.0 if self.balloon >= 0 else -1.0
         advection, squares = torch.zeros_like(phi), torch.full_like(phi, 1e-12)
         for axis, (step, slope) in enumerate(zip(self._h, self._slope, strict=True)):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..geometry import _central, _dot, _pad, check_spacing, curvature, spatial_dims
 from ..heaviside import _check, dirac
+from ..precision import wide
 
 
 class MotionForce:
@@ -59,12 +60,13 @@ class MotionForce:
         dims = spatial_dims(field, "field")
         if not torch.jit.is_tracing():
             _check_maps(field, modulation, dims)
-        self.field, self.modulation = field, modulation
+        self.field, self.modulation = wide(field), wide(modulation)
         self.eps, self.detach_curvature = eps, detach_curvature
         self.spacing = check_spacing(spacing, dims)
 
     def __call__(self, phi: Tensor) -> Tensor:
         """Velocity, see the class."""
+        phi = wide(phi)
         transport = _dot(self.field.split(1, dim=1), _central(_pad(phi), self.spacing))
         kappa = curvature(phi.detach() if self.detach_curvature else phi, self.spacing)
         band = self.eps * dirac(phi, self.eps, "sine")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..geometry import spatial_dims
 from ..heaviside import HeavisideKind, _check, dirac, heaviside
+from ..precision import wide
 from .base import item_sum, voxel_volume
 
 
@@ -57,9 +58,7 @@ class RegionForce:
         if not clip > 0:
             raise ValueError(f"`clip` is the largest |log odds| and must be positive, got {clip}.")
         bound = 1 / (1 + math.exp(-clip))
-        half = probability.dtype in (torch.float16, torch.bfloat16)
-        full = probability.float() if half else probability
-        self.log_odds = torch.logit(full.clamp(1 - bound, bound))
+        self.log_odds = torch.logit(wide(probability).clamp(1 - bound, bound))
         self.weight, self.spacing, self.eps, self.kind = weight, spacing, eps, kind
 
     def __call__(self, phi: Tensor) -> Tensor:

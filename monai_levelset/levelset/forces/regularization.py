@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..geometry import _central, _pad, check_spacing, gradient_magnitude, spatial_dims
+from ..precision import wide
 from .base import item_sum, voxel_volume
 
 
@@ -52,7 +53,7 @@ class DistanceRegularization:
 
     def __call__(self, phi: Tensor) -> Tensor:
         """Velocity, see the class."""
-        phi = phi.detach() if self.detach else phi
+        phi = wide(phi.detach() if self.detach else phi)
         h = check_spacing(self.spacing, spatial_dims(phi))
         squares = [g * g for g in _central(_pad(phi), h)]
         parts = [self._flux(phi, squares, axis, h).diff(dim=axis + 2) / h[axis] for axis in range(len(h))]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..geometry import check_spacing, spatial_dims
 from ..heaviside import HeavisideKind, _check, dirac, dirac_derivative
+from ..precision import wide
 from ..shape_prior import moments_pose, prior_with_gradient, residual_and_jacobian
 from ..similarity import Similarity, per_item, rotation_matrix
 from .base import item_sum
@@ -88,7 +89,7 @@ class ShapePriorForce:
         if pose_warmup < 0:
             raise ValueError(f"`pose_warmup` must not be negative, got {pose_warmup}.")
         self.spacing = check_spacing(spacing, spatial_dims(prior_phi, "prior_phi"))
-        self.prior_phi = prior_phi
+        self.prior_phi = prior_phi = wide(prior_phi)
         self._stacked = prior_with_gradient(prior_phi, self.spacing)
         extent = min((n - 1) * s for n, s in zip(prior_phi.shape[2:], self.spacing, strict=True))
         self._radius = max(extent / 4, min(self.spacing))
@@ -102,6 +103,7 @@ class ShapePriorForce:
         """The given initial pose, or the one from the moments."""
         if self.initial_pose is not None:
             return self.initial_pose
+        phi = wide(phi)
         pose = moments_pose(phi, self.prior_phi, spacing=self.spacing)
         with torch.no_grad():
             band = dirac(phi, self.eps, self.kind)
@@ -112,7 +114,7 @@ class ShapePriorForce:
 
     def step(self, phi: Tensor, state: Similarity) -> tuple[Tensor, Similarity]:
         """Velocity at (phi, pose) and the next pose."""
-        r, jacobian = residual_and_jacobian(phi, self._stacked, state, self.spacing)
+        r, jacobian = residual_and_jacobian(wide(phi), self._stacked, state, self.spacing)
         band = dirac(phi, self.eps, self.kind)
         scale = per_item(state.scale, len(self.spacing))
         velocity = (-2 * self.weight) * scale * band * self._clip(r)
@@ -123,7 +125,7 @@ class ShapePriorForce:
     def energy(self, phi: Tensor, state: Similarity) -> Tensor:
         """Weighted squared difference of the two distances on the contour, `(B,)`."""
         scale = per_item(state.scale, len(self.spacing))
-        r = scale * phi - state.warp(self.prior_phi, phi.shape[2:], self.spacing)
+        r = scale * wide(phi) - state.warp(self.prior_phi, phi.shape[2:], self.spacing)
         band = dirac(phi, self.eps, self.kind)
         return self.weight * math.prod(self.spacing) * item_sum(band * self._rho(r))
 
