@@ -45,6 +45,8 @@ __all__ = [
     "SAX_SERIES",
     "SPLITS",
     "Conversion",
+    "contoured_slices",
+    "convert_slice",
     "convert_sunnybrook",
     "describe_sunnybrook",
     "patient_name",
@@ -154,27 +156,46 @@ def convert_sunnybrook(source: str | Path, out: str | Path, contour: str = "endo
         raise DataError(
             f"{out}: the output lies inside the source, which must stay as it is. Choose another folder."
         )
-    contours = _find_contours(source, _known(contour))
-    series = _find_images(source, contours)
+    slices, skipped = contoured_slices(source, contour)
     check_writable(out)
     section_of = _sections_by_patient(SPLITS)
     sections: dict[str, list[Item]] = {name: [] for name in SPLITS}
-    skipped: list[str] = []
-    for patient, frames in sorted(contours.items()):
-        images = _short_axis_series(patient, frames, series.get(patient, {}))
-        for frame, contour_file in sorted(frames.items()):
-            if frame not in images:
-                skipped.append(f"{contour_file}: no image IM-*-{frame:04d}.dcm of {patient}")
-                continue
-            name = f"{patient}-IM-0001-{frame:04d}"
-            sections[section_of[patient]].append(
-                _convert_slice(images[frame], contour_file, out, patient, name)
-            )
+    for patient, name, image, outline in slices:
+        sections[section_of[patient]].append(convert_slice(image, outline, out, patient, name))
     counts = {name: len(items) for name, items in sections.items()}
     if not sum(counts.values()):
         raise DataError(f"{source}: no contour has an image. Unpack the DICOM images beside the contours.")
     datalist = write_datalist(out / "datalist.json", sections, **describe_sunnybrook(contour))
     return Conversion(datalist, counts, tuple(skipped))
+
+
+def contoured_slices(
+    source: Path, contour: str = "endocardium"
+) -> tuple[list[tuple[str, str, Path, Path]], list[str]]:
+    """Find which image belongs to which contour in one of the original layouts.
+
+    Args:
+        source: folder that holds images and contours, at any depth.
+        contour: `endocardium` or `epicardium`.
+
+    Returns:
+        Patient, name, image and contour file of every slice, sorted; and one line per contour without image.
+
+    Raises:
+        DataError: as `convert_sunnybrook`, apart from corrupt files: none is read.
+    """
+    contours = _find_contours(source, _known(contour))
+    series = _find_images(source, contours)
+    slices: list[tuple[str, str, Path, Path]] = []
+    skipped: list[str] = []
+    for patient, frames in sorted(contours.items()):
+        images = _short_axis_series(patient, frames, series.get(patient, {}))
+        for frame, contour_file in sorted(frames.items()):
+            if frame in images:
+                slices.append((patient, f"{patient}-IM-0001-{frame:04d}", images[frame], contour_file))
+            else:
+                skipped.append(f"{contour_file}: no image IM-*-{frame:04d}.dcm of {patient}")
+    return slices, skipped
 
 
 def describe_sunnybrook(contour: str = "endocardium") -> dict[str, Any]:
@@ -305,7 +326,15 @@ def _short_axis_series(patient: str, frames: Frames, series: Mapping[tuple[Path,
     return next(iter(candidates.values()))
 
 
-def _convert_slice(image: Path, contour: Path, out: Path, patient: str, name: str) -> Item:
+def convert_slice(image: Path, contour: Path, out: Path, patient: str, name: str) -> Item:
+    """Write one slice as `out/images/NAME.nii.gz` and `out/labels/NAME.nii.gz`, see `convert_sunnybrook`.
+
+    Returns:
+        Its data-list item, with paths relative to `out`.
+
+    Raises:
+        DataError: where a file is corrupt or the contour lies outside the image.
+    """
     pixels, affine = _read_dicom(image)
     mask = contour_to_mask(read_contour(contour), (pixels.shape[0], pixels.shape[1]))
     if not mask.any():

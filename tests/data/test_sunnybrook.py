@@ -187,6 +187,8 @@ def test_two_unknown_complete_series_are_refused(challenge: Path, tmp_path: Path
 def test_a_contour_without_image_is_reported(
     challenge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for number, image in enumerate(sorted(challenge.rglob("*.dcm"))):
+        write_dicom(image, number)  # no two patients have the same image
     (challenge / "challenge_training" / "SC-HF-I-1" / "IM-0004-0048.dcm").unlink()
     result = prepare("sunnybrook", challenge, tmp_path / "out")
     assert dict(result.counts)["training"] == 1
@@ -260,8 +262,8 @@ def test_png_layout_bad_input(tmp_path: Path) -> None:
 
 
 def test_prepare_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="unknown data set 'lits'. Known ones: sunnybrook"):
-        prepare("lits", tmp_path, tmp_path / "out")
+    with pytest.raises(DataError, match="unknown data set 'heart'. Known ones: acdc, .*, sunnybrook"):
+        prepare("heart", tmp_path, tmp_path / "out")
     with pytest.raises(DataError, match="does not exist"):
         prepare("sunnybrook", tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "readme.txt").touch()

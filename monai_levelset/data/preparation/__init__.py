@@ -1,0 +1,1 @@
+"""The parts of `monai-levelset prepare`: examine each case, restart, divide into sections, report."""
