@@ -28,6 +28,10 @@ PROGRAM = "monai-levelset"
 COMMANDS: dict[str, tuple[str, str]] = {
     "phantom": ("monai_levelset.data.phantoms:phantom", "draw sample data for a task"),
     "prepare": ("monai_levelset.data.prepare:prepare", "turn a public data set into images with a data list"),
+    "split": (
+        "monai_levelset.data.split:split",
+        "change the labelled fraction or the sections of a data list",
+    ),
     "evaluate": ("monai_levelset.evaluation:evaluate", "score predictions or a bundle, and write the report"),
     "reproduce": ("monai_levelset.reproduce:reproduce", "train and evaluate a paper's table"),
 }

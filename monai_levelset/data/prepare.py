@@ -92,8 +92,8 @@ def prepare(
     options = _options(dataset, reader, {"contour": contour, "sequences": sequences, "task": task})
     check_fractions(labeled_fraction, validation, test)
     source, out = check_folder(source).absolute(), Path(out)
-    _check_out(dataset, source, out)
     found = reader(source, **options)
+    _check_out(dataset, source, out)
     raise_problems(_name_problems(found))
     split = {"labeled_fraction": labeled_fraction, "seed": seed, "validation": validation, "test": test}
     _sections(_items(found, None, None), found, split)  # says what cannot be drawn before the long part

@@ -112,7 +112,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     """The report as Markdown, with the montage."""
     lines = [f"# {report['name'] or report['dataset']}", "", report["description"], ""]
     lines += [
-        f"Source: `{report['source']}`",
+        f"Modality: {report['modality'] or 'not stated'}. Source: `{report['source']}`",
         "",
         "| section | patients | cases | labelled | unlabelled |",
         "|---|---|---|---|---|",
@@ -129,8 +129,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _properties(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [("modality", report["modality"])] if report["modality"] else []
-    rows.append(("size, voxels", _axes_text(report["size"])))
+    rows = [("size, voxels", _axes_text(report["size"]))]
     rows.append(("spacing, mm", _axes_text(report["spacing"]) if report["spacing"] else "none in the files"))
     for name, values in report["intensity"].items():
         rows.append(
