@@ -109,9 +109,7 @@ def _widest_channel(image: Tensor) -> Tensor:
 def _class_thresholds(grey: Tensor, classes: int) -> Tensor:
     """Thresholds `(B, classes - 1)` of grey values in [0, 1], halfway between the classes' means."""
     bins = (grey * _BINS).long().clamp(0, _BINS - 1)
-    # counted in integers: float32 stops counting at 2^24, the voxels of air in a CT of the trunk
-    count = bins.new_zeros(len(bins), _BINS).scatter_add(1, bins, bins.new_ones(1, 1).expand_as(bins))
-    share = count.to(grey.dtype) / grey.shape[1]
+    share = _histogram(bins).to(grey.dtype) / grey.shape[1]
     centre = (torch.arange(_BINS, dtype=grey.dtype, device=grey.device) + 0.5) / _BINS - 0.5
     mass, first, second = (_from_to(share * centre**k) for k in range(3))
     variance = second - first.square() / mass.clamp_min(1e-12)
@@ -121,6 +119,11 @@ def _class_thresholds(grey: Tensor, classes: int) -> Tensor:
     )
     means = total[1] / total[0].clamp_min(1e-12) + 0.5
     return (means[:, 1:] + means[:, :-1]) / 2
+
+
+def _histogram(bins: Tensor) -> Tensor:
+    """Counts in integers: float32 stops counting at 2^24, fewer than the voxels of air around a patient."""
+    return bins.new_zeros(len(bins), _BINS).scatter_add(1, bins, bins.new_ones(1, 1).expand_as(bins))
 
 
 def _from_to(x: Tensor) -> Tensor:

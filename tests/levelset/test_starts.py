@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_levelset.levelset import checkerboard, intensity_start, phase_labels
+from monai_levelset.levelset.starts import _histogram
 
 
 def within_variance(values, labels):
@@ -88,6 +89,11 @@ def test_does_not_depend_on_the_unit_of_the_image(seed, scale, offset):
     image = torch.rand(1, 1, 9, 9, generator=torch.manual_seed(seed), dtype=torch.float64)
     moved = intensity_start(scale * image + offset, levels=2)
     assert torch.equal(phase_labels(moved), phase_labels(intensity_start(image, levels=2)))
+
+
+def test_counts_more_voxels_than_float32_can():
+    air = torch.zeros(1, 1, dtype=torch.long).expand(1, 2**24 + 3)
+    assert _histogram(air)[0, :2].tolist() == [2**24 + 3, 0]
 
 
 def test_constant_images_and_errors():

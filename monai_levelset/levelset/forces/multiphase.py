@@ -56,8 +56,9 @@ def phase_probabilities(phi: Tensor, eps: float = 1.0, kind: HeavisideKind = "ar
         tensor([0.0000, 0.5000, 0.0000, 0.5000])
     """
     spatial_dims(phi)
-    weights = torch.ones_like(phi[:, :1])
-    for h in heaviside(phi, eps, kind).split(1, dim=1):
+    halves = heaviside(phi, eps, kind).split(1, dim=1)
+    weights = torch.ones_like(halves[0])
+    for h in halves:
         weights = torch.cat([weights * (1 - h), weights * h], dim=1)
     return weights
 

@@ -145,9 +145,9 @@ class ShapePriorForce:
         columns = torch.cat([*jacobian, r], 1).flatten(2)
         gram = (columns * band.flatten(2)) @ columns.transpose(1, 2)
         normal = gram[:, :-1, :-1] * unit * unit[:, None]
-        diagonal = normal.diagonal(dim1=1, dim2=2).mean(1)
         eye = torch.eye(len(unit), dtype=r.dtype, device=r.device)
-        damped = normal + (self.damping * diagonal + 1e-6)[:, None, None] * eye
+        mean_diagonal = (normal * eye).sum((1, 2)) / len(unit)
+        damped = normal + (self.damping * mean_diagonal + 1e-6)[:, None, None] * eye
         change = torch.linalg.solve_ex(damped, (gram[:, :-1, -1] * unit)[:, :, None])[0][:, :, 0]
         change = (-self.pose_rate * change).clamp(-self.max_pose_change, self.max_pose_change)
         return Similarity(
