@@ -110,7 +110,8 @@ class FCNLevelSetTrainer(SupervisedTrainer):
                 "An unlabelled image arrived and the trainer has no `refinement` to make its label. Give "
                 "one, or leave unlabelled items out of the data list."
             )
-        refined = self.refinement.soft(self._probability(image[unlabeled]))
+        alone = image[unlabeled]
+        refined = self.refinement.soft(self._probability(alone), alone)
         label = label.clone()
         label[unlabeled] = refined.to(label)
         return label

@@ -19,6 +19,7 @@ from monai_levelset.levelset import (
     RegionForce,
     ShapePriorForce,
     StatefulForce,
+    edge_indicator,
     evolve,
     heaviside,
     signed_distance,
@@ -49,9 +50,13 @@ class LevelSetRefinement(Transform):
         softness: half width, in pixels, of the boundary of the soft mask that `soft` returns.
         random_prior: draw the shape from torch's global generator, as in training.
         spacing: mm per pixel; default 1.
+        edge_contrast: weigh the curve's length by b = 1/(1 + |grad I|^2/edge_contrast^2), so that it follows
+            edges of the image; at this gradient, in intensity per mm, b = 1/2. Calls then need the image.
+            The paper's b (its liver model) for grey values of 0-255 is 1, so 1/255 for images in [0, 1].
+            None: b = 1 (its left-ventricle model).
 
     Raises:
-        ValueError: a shape weight without a prior, or a prior of a wrong shape.
+        ValueError: a shape weight without a prior, a prior of a wrong shape, or `edge_contrast` not positive.
         FileNotFoundError: the prior's file does not exist.
 
     Example:
@@ -82,6 +87,7 @@ class LevelSetRefinement(Transform):
         softness: float = 1.5,
         random_prior: bool = False,
         spacing: Sequence[float] | None = None,
+        edge_contrast: float | None = None,
     ) -> None:
         self.region_weight, self.curvature_weight, self.shape_weight = (
             region_weight,
@@ -94,27 +100,32 @@ class LevelSetRefinement(Transform):
         self.steps, self.dt, self.residual_limit, self.clip = steps, dt, residual_limit, clip
         self.reinitialize_every, self.min_peak, self.softness = reinitialize_every, min_peak, softness
         self.random_prior, self.spacing = random_prior, spacing
+        if edge_contrast is not None and not edge_contrast > 0:
+            raise ValueError(f"`edge_contrast` is a gradient and must be positive, got {edge_contrast}.")
+        self.edge_contrast = edge_contrast
 
-    def __call__(self, probability: Tensor) -> Tensor:
+    def __call__(self, probability: Tensor, image: Tensor | None = None) -> Tensor:
         """The refined mask `(B, 1, *spatial)`, bool, of probabilities of the same shape.
 
-        An item whose evolution diverges, as it does from a NaN, keeps its initial mask.
+        `image` is `(B, C, *spatial)` and only used with `edge_contrast`. An item whose evolution diverges, as
+        it does from a NaN, keeps its initial mask.
         """
-        phi, _ = self._evolved(probability)
-        return phi > 0
+        return self._evolved(probability, image) > 0
 
-    def soft(self, probability: Tensor) -> Tensor:
+    def soft(self, probability: Tensor, image: Tensor | None = None) -> Tensor:
         """The soft mask H(phi), `(B, 1, *spatial)` in [0, 1], to train on: 1/2 on the contour."""
-        phi, _ = self._evolved(probability)
+        phi = self._evolved(probability, image)
         return heaviside(phi, self.softness).clamp(0, 1)  # its sine is out by an ulp
 
-    def evolution(self, probability: Tensor, start: Tensor | None = None) -> EvolutionResult:
+    def evolution(
+        self, probability: Tensor, start: Tensor | None = None, *, image: Tensor | None = None
+    ) -> EvolutionResult:
         """The whole result with codes; `start` overrides the initial mask `(B, 1, *spatial)`."""
         mask = self.initial_mask(probability) if start is None else start
         phi = signed_distance(mask, self.spacing).to(probability)
         return evolve(
             phi,
-            self.forces(probability),
+            self.forces(probability, image),
             steps=self.steps,
             dt=self.dt,
             spacing=self.spacing,
@@ -132,11 +143,12 @@ class LevelSetRefinement(Transform):
         kept = [get_largest_connected_component_mask(item, connectivity=1) for item in mask]
         return torch.stack([torch.as_tensor(item) for item in kept]).to(probability)
 
-    def forces(self, probability: Tensor) -> list[Force | StatefulForce]:
+    def forces(self, probability: Tensor, image: Tensor | None = None) -> list[Force | StatefulForce]:
         """The three forces for these probabilities."""
+        edge = self._edge(image)
         forces: list[Force | StatefulForce] = [
             RegionForce(probability, weight=self.region_weight, clip=self.clip, spacing=self.spacing),
-            CurvatureForce(weight=self.curvature_weight, spacing=self.spacing),
+            CurvatureForce(weight=self.curvature_weight, edge=edge, spacing=self.spacing),
         ]
         if self.shape_weight > 0:
             prior = self._choose_prior(len(probability)).to(probability)
@@ -150,14 +162,19 @@ class LevelSetRefinement(Transform):
             )
         return forces
 
-    def _evolved(self, probability: Tensor) -> tuple[Tensor, EvolutionResult]:
-        with torch.no_grad():
-            start = self.initial_mask(probability)
-            result = self.evolution(probability, start)
-            diverged = result.diverged.view(-1, *(1,) * (probability.ndim - 1))
-            return torch.where(
-                diverged, signed_distance(start, self.spacing).to(result.phi), result.phi
-            ), result
+    def _edge(self, image: Tensor | None) -> Tensor | None:
+        if self.edge_contrast is None:
+            return None
+        if image is None:
+            raise ValueError("`edge_contrast` weighs the curve by the image's edges: pass the image too.")
+        return edge_indicator(image, contrast=self.edge_contrast, spacing=self.spacing)
+
+    @torch.no_grad()
+    def _evolved(self, probability: Tensor, image: Tensor | None) -> Tensor:
+        start = self.initial_mask(probability)
+        result = self.evolution(probability, start, image=image)
+        diverged = result.diverged.view(-1, *(1,) * (probability.ndim - 1))
+        return torch.where(diverged, signed_distance(start, self.spacing).to(result.phi), result.phi)
 
     def _choose_prior(self, batch: int) -> Tensor:
         assert self.prior is not None
@@ -176,6 +193,7 @@ class LevelSetRefinementd(MapTransform):
 
     Args:
         keys: keys of the probabilities.
+        image_key: key of the network's input on the same grid, read with `edge_contrast` only.
         slicewise: treat the last axis of 3D data as a batch of 2D slices.
         allow_missing_keys: see MONAI.
         kwargs: arguments of `LevelSetRefinement`.
@@ -195,33 +213,45 @@ class LevelSetRefinementd(MapTransform):
         self,
         keys: KeysCollection,
         *,
+        image_key: str = "image",
         slicewise: bool = True,
         allow_missing_keys: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.slicewise = slicewise
+        self.image_key, self.slicewise = image_key, slicewise
         self.refine = LevelSetRefinement(**kwargs)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Refined copy of the dictionary."""
         refined = dict(data)
+        image = None if self.refine.edge_contrast is None else _plain(data[self.image_key])
         for key in self.key_iterator(refined):
-            refined[key] = self._refine(refined[key])
+            refined[key] = self._refine(refined[key], image)
         return refined
 
-    def _refine(self, probability: Tensor) -> Tensor:
+    def _refine(self, probability: Tensor, image: Tensor | None) -> Tensor:
         if probability.shape[0] not in (1, 2):
             raise ValueError(f"One object against background is refined; got {probability.shape[0]} classes.")
         foreground = probability[-1:]
-        plain = torch.as_tensor(foreground).detach().float()
-        plain = getattr(plain, "as_tensor", lambda: plain)()
+        plain = _plain(foreground)
         if plain.ndim == 4 and self.slicewise:
-            slices = plain.permute(3, 0, 1, 2)
-            mask = torch.cat([self.refine(part) for part in slices.split(12)]).permute(1, 2, 3, 0)
+            mask = self._refine_slices(plain, image)
         else:
-            mask = self.refine(plain[None])[0]
+            mask = self.refine(plain[None], None if image is None else image[None])[0]
         return torch.zeros_like(foreground) + mask.to(foreground.dtype)
+
+    def _refine_slices(self, probability: Tensor, image: Tensor | None) -> Tensor:
+        parts = probability.permute(3, 0, 1, 2).split(12)
+        images = [None] * len(parts) if image is None else image.permute(3, 0, 1, 2).split(12)
+        masks = [self.refine(*pair) for pair in zip(parts, images, strict=True)]
+        return torch.cat(masks).permute(1, 2, 3, 0)
+
+
+def _plain(x: Tensor) -> Tensor:
+    """Float tensor without gradient or metadata."""
+    x = torch.as_tensor(x).detach().float()
+    return x.as_tensor() if hasattr(x, "as_tensor") else x
 
 
 def _read_prior(prior: Tensor | str | Path | None) -> Tensor | None:

@@ -259,3 +259,41 @@ def test_a_map_of_an_untrained_network_does_not_start_from_the_whole_image() -> 
     noise = 0.01 * torch.rand(1, 1, 40, 40, generator=torch.manual_seed(0))
     start = LevelSetRefinement().initial_mask(0.48 + noise)
     assert 0 < start.mean() < 0.6
+
+
+def step_image(radius: float = 12) -> Tensor:
+    """1 inside a disc, 0 outside."""
+    return (distance(radius) > 0).float()
+
+
+def test_the_image_edge_holds_a_contour_that_curvature_would_shrink() -> None:
+    # Without data term a disc shrinks; b = 1/(1 + (0.5/0.02)^2) at the edge of the image all but stops it.
+    settings = {"region_weight": 1e-9, "curvature_weight": 1.0, "steps": 40}
+    truth = distance(12) > 0
+    free = LevelSetRefinement(**settings)(disc())
+    held = LevelSetRefinement(**settings, edge_contrast=0.02)(disc(), step_image())
+    assert free.sum() < 0.9 * truth.sum()
+    assert dice(held, truth) > 0.98
+
+
+def test_the_edge_weight_is_that_of_the_paper_for_grey_values() -> None:
+    one = LevelSetRefinement(edge_contrast=1 / 255, steps=5)(disc(), 0.2 * step_image())
+    grey = LevelSetRefinement(edge_contrast=1.0, steps=5)(disc(), 255 * 0.2 * step_image())
+    assert torch.equal(one, grey)
+
+
+def test_dictionary_form_takes_the_image_along() -> None:
+    refine = {"region_weight": 1e-9, "curvature_weight": 1.0, "steps": 40, "edge_contrast": 0.02}
+    flat = {"pred": disc()[0], "image": step_image()[0]}
+    mask = LevelSetRefinementd("pred", **refine)(flat)["pred"]
+    assert torch.equal(mask[None] > 0, LevelSetRefinement(**refine)(disc(), step_image()))
+    volume = {key: torch.stack([x, x.flip(1)], -1) for key, x in flat.items()}
+    masks = LevelSetRefinementd("pred", **refine)(volume)["pred"]
+    assert torch.equal(masks[..., 0], mask)
+
+
+def test_edge_contrast_needs_an_image_and_a_positive_value() -> None:
+    with pytest.raises(ValueError, match="pass the image"):
+        LevelSetRefinement(edge_contrast=0.1)(disc())
+    with pytest.raises(ValueError, match="positive"):
+        LevelSetRefinement(edge_contrast=0.0)
