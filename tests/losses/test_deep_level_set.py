@@ -273,6 +273,10 @@ def test_missing_outputs_are_skipped_only_when_switched_off():
         (lambda phi, m: true_direction(phi.expand(-1, 2, -1, -1)), "one channel"),
         (lambda phi, m: true_direction(phi, (1.0,)), "one value per spatial axis"),
         (lambda phi, m: DeepLevelSetLoss(distance_weight=-1.0), "negative"),
+        (lambda phi, m: DeepLevelSetLoss(eps=0.0), "positive"),
+        (lambda phi, m: DeepLevelSetLoss(boundary_eps=-0.1), "positive"),
+        (lambda phi, m: DeepLevelSetLoss(heaviside="sine"), "far from the contour"),
+        (lambda phi, m: DeepLevelSetLoss(limit=0.0), "positive distance"),
     ],
 )
 def test_refuses(call, message):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 from torch import Tensor
 
@@ -177,6 +178,53 @@ def test_flips_change_nothing(case, shape):
         assert flipped.item() == pytest.approx(loss.item(), rel=1e-6)
         (turned,) = torch.autograd.grad(flipped, logits)
         assert torch.allclose(turned, grad, rtol=1e-5, atol=1e-9)
+
+
+def with_gradient(case, logits, label) -> tuple[Tensor, Tensor]:
+    logits = logits.detach().requires_grad_()
+    loss = case(logits, label)
+    return loss, torch.autograd.grad(loss, logits)[0]
+
+
+@every
+@shapes
+def test_the_order_of_the_axes_changes_nothing(case, shape):
+    logits, label, d = case.logits(shape, torch.float64), case.label(shape), len(shape)
+    loss, grad = with_gradient(case, logits, label)
+    dims = [0, 1, d + 1, *range(2, d + 1)]
+    vector = [case.channels + d - 1, *range(case.channels, case.channels + d - 1)]
+    order = [*range(case.channels), *(vector if case.motion else [])]
+    turned, turned_grad = with_gradient(case, logits[:, order].permute(dims), label.permute(dims))
+    assert turned.item() == pytest.approx(loss.item(), rel=1e-6)
+    assert torch.allclose(turned_grad, grad[:, order].permute(dims), rtol=1e-5, atol=1e-9)
+
+
+@every
+@shapes
+def test_memory_layouts_and_metatensors_change_nothing(case, shape):
+    logits, label = case.logits(shape), case.label(shape)
+    expected = with_gradient(case, logits, label)
+    last = torch.channels_last if len(shape) == 2 else torch.channels_last_3d
+    for layout in (
+        lambda x: x.to(memory_format=last),
+        lambda x: x.mT.contiguous().mT,
+        lambda x: torch.stack([x, x], -1)[..., 0],
+    ):
+        for got, wanted in zip(with_gradient(case, layout(logits), layout(label)), expected, strict=True):
+            assert torch.allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    along = case.along(label)
+    meta = case.loss(MetaTensor(logits), MetaTensor(label), MetaTensor(along))
+    assert meta.item() == pytest.approx(expected[0].item(), rel=1e-6)
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.uint8])
+def test_the_type_of_labels_does_not_matter(case, dtype):
+    logits, label = case.logits((6, 5)), case.label((6, 5))
+    along = case.along(label)
+    loss = case.loss(logits, label.to(dtype), along)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(case.loss(logits, label, along).item(), rel=1e-6)
 
 
 @every

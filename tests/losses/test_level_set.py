@@ -240,6 +240,22 @@ def test_module_refuses():
         LevelSetLoss(softmax=True, sigmoid=True)
     with pytest.raises(ValueError, match="sigmoid=True"):
         LevelSetLoss(softmax=True)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
+    for wrong in ({"eps": 0.0}, {"heaviside": "step"}, {"reduction": "max"}):
+        with pytest.raises(ValueError, match=r"choose one of|positive"):
+            LevelSetLoss(**wrong)  # already when it is made
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_traced_equals_eager(n):
+    module = LevelSetLoss(softmax=n > 1, sigmoid=n == 1, ignore_index=2, per_voxel=True)
+    p, label = batch((8, 9), n=n)
+    label = torch.where(label == 0, 1, 2)
+    traced = torch.jit.trace(module, (p.requires_grad_(), label))
+    other, target = batch((6, 12), n=n, seed=1)
+    losses = [f(other.requires_grad_(), target) for f in (traced, module)]
+    grads = [torch.autograd.grad(loss, other)[0] for loss in losses]
+    assert torch.equal(*losses)
+    assert torch.equal(*grads)
 
 
 @pytest.mark.slow

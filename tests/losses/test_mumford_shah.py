@@ -386,6 +386,27 @@ def test_empty_full_and_tiny_phases_are_finite(labels, image, plain):
         assert g.isfinite().all()
 
 
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_probabilities_a_rounding_error_outside_their_range(plain, kind):
+    x = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    exact = one_hot(torch.zeros(1, 4, 4, dtype=torch.long), 2).float()
+    expected = 16 * x.var(correction=0).item()
+    for y in (exact + torch.tensor([1e-7, -1e-7]).view(1, 2, 1, 1), (1 + 2e-7) * exact[:, :1]):
+        leaves = [y.requires_grad_(), *([x.requires_grad_()] if plain else [])]
+        value = mumford_shah_loss(y, x, total_variation=kind)
+        assert value.item() == pytest.approx(expected, rel=1e-5)
+        assert all(g.isfinite().all() for g in torch.autograd.grad(value, leaves))
+
+
+def test_an_empty_batch_costs_nothing():
+    y, x, mask, bias = (t[:0].requires_grad_() for t in example())
+    for b in (None, bias):
+        value = mumford_shah_loss(y, x.detach(), mask=mask.detach(), bias=b)
+        assert value.item() == 0
+        assert torch.autograd.grad(value, y)[0].shape == y.shape
+
+
 @pytest.mark.parametrize("offset", [1e4, -3e4])
 def test_a_large_offset_costs_no_accuracy(offset):
     y, x, _, _ = example((64, 64), dtype=torch.float32)
@@ -579,6 +600,9 @@ def test_refused_input():
         mumford_shah_loss(y, x, tv_weight=-1.0)
     with pytest.raises(ValueError, match="one value per spatial axis"):
         mumford_shah_loss(y, x, spacing=(1.0,))
+    for wrong in ({"reduction": "max"}, {"total_variation": "huber"}, {"bias_weight": -1.0}):
+        with pytest.raises(ValueError, match=r"Unknown|negative"):
+            MumfordShahLoss(**wrong)  # already when it is made
     with pytest.raises(ValueError, match="exclude each other"):
         MumfordShahLoss(softmax=True, sigmoid=True)
     with pytest.raises(ValueError, match="`sigmoid=True`"):
