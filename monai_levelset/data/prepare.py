@@ -12,7 +12,7 @@ from typing import Any
 from monai_levelset.data.checks import check_folder, check_writable
 from monai_levelset.data.datalist import Item, write_datalist
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.preparation.cases import across_cases, examine_all
+from monai_levelset.data.preparation.cases import across_cases, examine_all, join_patients, refuse_full_disk
 from monai_levelset.data.preparation.examine import Result
 from monai_levelset.data.preparation.index import Index
 from monai_levelset.data.preparation.montage import draw_montage
@@ -104,9 +104,11 @@ def prepare(
     )
     problems, notes = across_cases(found, results)
     raise_problems(problems, max_problems=len(problems))
+    found = join_patients(found, results)
     settings = {"dataset": dataset, "source": str(source), "options": options}
     report = build_report(found, results, settings=settings, notes=notes)
-    return _write(found, results, index, report, split, slices=slices)
+    with refuse_full_disk(out):
+        return _write(found, results, index, report, split, slices=slices)
 
 
 def _write(

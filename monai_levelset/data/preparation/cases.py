@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from monai_levelset.data.errors import DataError
@@ -11,7 +13,7 @@ from monai_levelset.data.preparation.index import Index, case_key
 from monai_levelset.data.preparation.workers import in_processes
 from monai_levelset.data.readers.base import Case, Dataset
 
-__all__ = ["across_cases", "examine_all"]
+__all__ = ["across_cases", "examine_all", "join_patients", "refuse_full_disk"]
 
 
 def examine_all(
@@ -48,53 +50,72 @@ def examine_all(
             results[case.id] = done
     converts = any(job.case.convert for job in jobs)
     title = "checking and converting" if converts else "checking"
-    try:
+    with refuse_full_disk(index.out):
         for result in in_processes(examine, jobs, workers=workers, title=title) if jobs else ():
             results[result.id] = result
             if not result.problems:
                 index.add(result)
+    return [results[case.id] for case in found.cases]
+
+
+@contextmanager
+def refuse_full_disk(out: Path) -> Iterator[None]:
+    """Say what to do where the disk is full."""
+    try:
+        yield
     except OSError as error:
         if not is_disk_full(error):
             raise
         raise DataError(
-            f"{index.out}: the disk is full ({error.strerror}); {len(results)} of {len(found.cases)} cases "
-            "are done and kept. Free some space and run the same command again."
+            f"{out}: the disk is full ({error.strerror}). Free some space and run the same command again; "
+            "cases that are done are kept."
         ) from error
-    return [results[case.id] for case in found.cases]
 
 
 def across_cases(found: Dataset, results: Sequence[Result]) -> tuple[list[str], list[str]]:
     """Problems of single cases and of several together; and notes that are no problems."""
     problems = [problem for result in results for problem in result.problems]
-    labelled = [result for result in results if result.files.get("label")]
-    if not problems and not any(case.label for case in found.cases):
-        problems.append("no case has a label. Put the labels of the data set into the source.")
-    elif not problems and not any(result.facts["label"]["amount"] for result in labelled):
+    labelled = [result for result in results if result.files.get("label") and not result.problems]
+    empty = [result.id for result in labelled if not result.facts["label"]["amount"]]
+    if not problems and len(empty) == len(labelled):
         problems.append("every label is empty. Check that the labels belong to these images.")
-    same, notes = _duplicates(found.cases, results)
-    empty = [result.id for result in labelled if not result.problems and not result.facts["label"]["amount"]]
-    if empty:
-        notes.append(f"{len(empty)} labels are empty, for example that of {empty[0]}")
-    return [*problems, *same], notes
-
-
-def _duplicates(cases: Sequence[Case], results: Sequence[Result]) -> tuple[list[str], list[str]]:
-    first: dict[str, Case] = {}
-    problems, notes = [], []
-    for case, result in zip(cases, results, strict=True):
-        value = result.facts.get("hash")
-        other = first.setdefault(value, case) if value else case
-        if other is case:
-            continue
-        what = f"{_name(case)}: the same image as {_name(other)}"
-        if case.patient == other.patient:
-            notes.append(what)
+    notes = [f"{len(empty)} labels are empty, for example that of {empty[0]}"] if empty else []
+    if not problems and all(result.facts["identity"] for result in results):
+        notes.append("every affine is the identity: the files probably state no spacing, so mm are voxels")
+    for case, other in _same_images(found.cases, results):
+        what = f"{case.image[0]}: the same image as {other.image[0]}"
+        if case.section != other.section:
+            sections = f"in the sections {other.section or 'to be drawn'} and {case.section or 'to be drawn'}"
+            problems.append(f"{what}, {sections}. Copy both again; if they stay the same, remove one.")
+        elif case.patient != other.patient:
+            notes.append(f"{what}; {case.patient} and {other.patient} are kept together in one section")
         else:
-            problems.append(
-                f"{what}, of another patient. Find out whose it is, and copy the other one again."
-            )
+            notes.append(what)
     return problems, notes
 
 
-def _name(case: Case) -> Path:
-    return case.image[0]
+def join_patients(found: Dataset, results: Sequence[Result]) -> Dataset:
+    """The data set with one name for all patients that share an image, so that no draw divides them."""
+    joined: dict[str, str] = {}
+
+    def name(patient: str) -> str:
+        while patient in joined:
+            patient = joined[patient]
+        return patient
+
+    for case, other in _same_images(found.cases, results):
+        if name(case.patient) != name(other.patient):
+            joined[name(case.patient)] = name(other.patient)
+    return replace(found, cases=[replace(case, patient=name(case.patient)) for case in found.cases])
+
+
+def _same_images(cases: Sequence[Case], results: Sequence[Result]) -> list[tuple[Case, Case]]:
+    """Every case whose image an earlier case has, too, with the first such case."""
+    first: dict[str, Case] = {}
+    pairs = []
+    for case, result in zip(cases, results, strict=True):
+        value = result.facts.get("hash")
+        other = first.setdefault(value, case) if value else case
+        if other is not case:
+            pairs.append((case, other))
+    return pairs

@@ -31,14 +31,15 @@ def fingerprint(values: NDArray[Any]) -> str:
 
 
 def grid_facts(grid: Grid) -> dict[str, Any]:
-    """Size in voxels and spacing in mm; the spacing is None where the format knows none.
+    """Size in voxels, spacing in mm (None where the format knows none), whether the affine says nothing.
 
     Example:
         >>> grid_facts(Grid((4, 6)))
-        {'shape': [4, 6], 'spacing': None}
+        {'shape': [4, 6], 'spacing': None, 'identity': False}
     """
     spacing = None if grid.affine is None else [round(s, 6) for s in grid.spacing]
-    return {"shape": list(grid.shape), "spacing": spacing}
+    identity = grid.affine is not None and np.array_equal(grid.affine, np.eye(4))
+    return {"shape": list(grid.shape), "spacing": spacing, "identity": identity}
 
 
 def image_facts(values: NDArray[Any], grid: Grid) -> list[dict[str, float]]:

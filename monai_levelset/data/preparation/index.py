@@ -66,7 +66,7 @@ class Index:
         """Remember a finished case."""
         self._results[result.id] = result
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
+            file.write("\n" + json.dumps(asdict(result)) + "\n")  # a line cut short before stays alone
 
     def clean(self) -> None:
         """Remove what a killed run left half-written."""

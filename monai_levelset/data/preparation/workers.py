@@ -67,7 +67,7 @@ def _pooled(work: Callable[[J], R], jobs: Sequence[J], count: int) -> Iterator[R
     except BrokenProcessPool as error:
         raise DataError(
             "a worker process was killed, usually because the memory was full. Run the same command again "
-            "with --workers 1; finished cases are kept. (Scripts: call it below `if __name__ == '__main__':`.)"
+            "with --workers 1; finished cases are kept. (Scripts: call it under `if __name__ == '__main__'`.)"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
