@@ -187,9 +187,8 @@ class _LevelSetEnergy(torch.autograd.Function):
             error = _outside(_channel(probability, channel), eps, kind).sub_(other)
             if valid is not None:
                 error.mul_(valid)
-            difference, total = error.sum(1), error.abs_().sum(1)
-            missed.append(0.5 * (total + difference).clamp_min(0))
-            alarms.append(0.5 * (total - difference).clamp_min(0))
+            missed.append(error.clamp_min(0).sum(1))
+            alarms.append(-error.clamp_max_(0).sum(1))
             areas.append(labels.shape[2] - other.sum(1))
         m, f, area = torch.stack(missed, 1), torch.stack(alarms, 1), torch.stack(areas, 1)
         voxels = torch.full_like(area[:, 0], labels.shape[2]) if valid is None else valid.sum(1)
