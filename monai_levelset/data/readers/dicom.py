@@ -94,8 +94,8 @@ def read_chaos(source: Path, **options: str) -> Dataset:
     `Train_Sets/CT/1/DICOM_anon/*.dcm` with `Train_Sets/CT/1/Ground/liver_GT_000.png`, and `Test_Sets/CT/3/
     DICOM_anon/` without labels. The PNGs lie in the order of the DICOM file names, which is that of
     descending z; the volume is written with ascending z and its label with it. Numbers in the names must rise
-    in step, so that a slice lost on one side is noticed; 95 % of the label must lie on -100 to 300 HU, and the
-    label in reversed order must not fit better.
+    in step, so that a slice lost on one side is noticed; 95 % of the label must lie on -100 to 300 HU, and
+    the label in reversed order must not fit better.
 
     Args:
         source: folder of the unpacked archives, or of one case.

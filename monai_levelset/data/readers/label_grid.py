@@ -16,7 +16,7 @@ from monai_levelset.data.atomic import atomic_path
 from monai_levelset.data.errors import DataError
 from monai_levelset.data.grids import Grid, corner_distance, read_array, read_grid
 from monai_levelset.data.readers.base import Case
-from monai_levelset.data.readers.metaimage import metaimage_grid
+from monai_levelset.data.readers.metaimage import is_signed_bytes, metaimage_grid, read_metaimage
 
 __all__ = [
     "check_tissue",
@@ -39,7 +39,10 @@ _MARGIN = 0.01
 def mend_labels(
     cases: Sequence[Case], problems: list[str], *, tissue: tuple[float, float] | None = None
 ) -> list[Case]:
-    """Give the cases whose label lies elsewhere than its image a conversion; only headers are read.
+    """Give the cases whose label cannot be used as it is a conversion; only headers are read.
+
+    That are labels that lie elsewhere than their image, and MetaImage labels of signed bytes, which MONAI
+    does not read.
 
     A file whose header cannot be read is left to the check that follows, which reads every voxel.
 
@@ -112,7 +115,10 @@ def orientation(image: Grid, label: Grid) -> tuple[tuple[int, ...], tuple[bool, 
     assert label.affine is not None
     rank = len(image.shape)
     for axes in permutations(range(rank)):
-        if tuple(label.shape[a] for a in axes) != image.shape:
+        spacing = np.take(label.spacing, axes)
+        if tuple(label.shape[a] for a in axes) != image.shape or not np.allclose(
+            spacing, image.spacing, rtol=_SPACING, atol=0
+        ):
             continue
         for flips in product((False, True), repeat=rank):
             moved = label.affine.copy()
@@ -128,7 +134,7 @@ def orientation(image: Grid, label: Grid) -> tuple[tuple[int, ...], tuple[bool, 
 def mend_label(
     case: Case, folder: Path, *, tissue: tuple[float, float] | None = None
 ) -> tuple[list[Path], list[Path]]:
-    """Write a label onto the grid of its image, where `grid_problem` knows the difference.
+    """Write a label as bytes onto the grid of its image, where `grid_problem` knows the difference.
 
     The voxels are only reordered, never interpolated. With `tissue` the candidates are the order of the file
     (its header is wrong) and the order that the header asks for; the one that lies on more tissue is taken,
@@ -147,14 +153,13 @@ def mend_label(
             orders fit.
     """
     image, label = case.image[0], case.label[0]
-    values, grid = read_array(image)
-    mask, label_grid = read_array(label)
+    (values, grid), (mask, label_grid) = _read(image), _read(label)
     kind = grid_problem(grid, label_grid)
     if not _is_known(kind, tissue):
         raise DataError(_problem_text(image, label, kind))
     order = orientation(grid, label_grid) if kind == "reoriented" else None
     candidates = [_reordered(mask, *order)] if order else []
-    if tissue is not None:
+    if tissue is not None and kind != "same":
         candidates += [mask] if mask.shape == values.shape else []
         candidates += [_flipped(mask, _turned_axes(grid, label_grid))] if kind == "defect" else []
         mask = _on_tissue(case, values, candidates, tissue)
@@ -215,7 +220,7 @@ def _mended(case: Case, problems: list[str], tissue: tuple[float, float] | None)
         kind = grid_problem(_header_grid(case.image[0]), _header_grid(case.label[0]))
     except DataError:
         return case
-    if kind == "same":
+    if kind == "same" and not (_is_meta(case.label[0]) and is_signed_bytes(case.label[0])):
         return case
     if _is_known(kind, tissue):
         return replace(case, convert=partial(mend_label, tissue=tissue))
@@ -237,7 +242,7 @@ def _on_tissue(
         if share > max(shares) - _MARGIN and not np.array_equal(other, best):
             raise DataError(
                 f"{case.label[0]}: its header turns it against {case.image[0]}, and its voxels fit "
-                "turned and unturned. Compare both in a viewer, and save the label with the header of its image."
+                "turned and unturned. Compare both in a viewer, save the label with the header of its image."
             )
     return best
 
@@ -255,7 +260,15 @@ def _turned_axes(image: Grid, label: Grid) -> list[bool]:
 
 
 def _header_grid(path: Path) -> Grid:
-    return metaimage_grid(path) if path.suffix.lower() in (".mhd", ".mha") else read_grid(path)
+    return metaimage_grid(path) if _is_meta(path) else read_grid(path)
+
+
+def _read(path: Path) -> tuple[NDArray[Any], Grid]:
+    return (read_metaimage(path), metaimage_grid(path)) if _is_meta(path) else read_array(path)
+
+
+def _is_meta(path: Path) -> bool:
+    return path.suffix.lower() in (".mhd", ".mha")
 
 
 def _problem_text(image: Path, label: Path, what: str) -> str:

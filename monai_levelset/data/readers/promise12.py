@@ -26,6 +26,9 @@ def read_promise12(source: Path, **options: str) -> Dataset:
     numbers: their cases are told by a folder whose name holds `test` or `live`, are named `test-Case00` and
     `live-Case00`, and need no label. NIfTI copies with the same names are read too.
 
+    Images are used as they are. The labels are stored as signed bytes, which MONAI does not read, and are
+    written anew as NIfTI.
+
     Args:
         source: folder of the unpacked archives.
         options: none.

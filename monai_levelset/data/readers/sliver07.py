@@ -27,7 +27,8 @@ def read_sliver07(source: Path, **options: str) -> Dataset:
     labels, `liver-test001.mhd` on. They may be unpacked side by side or each into a folder of its own. A scan
     in a folder whose name begins with `test` is a test scan, whatever its name.
 
-    Scans are used as they are. A label whose header differs from its scan's in a known way (an axis turned,
+    Scans are used as they are. Labels stored as signed bytes, which MONAI does not read, are written anew as
+    NIfTI. A label whose header differs from its scan's in a known way (an axis turned,
     an offset with another sign, rounded or missing) is written anew on the scan's grid, provided that 95 % of
     it lies on -100 to 300 HU; every other difference is refused.
 
