@@ -80,7 +80,7 @@ def _sum(y: Tensor, weight: Tensor | None) -> Tensor:
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
     """a/b, and 0 for the mean of nothing, or of less: rounding may leave probabilities below 0."""
-    return a / torch.where(b > torch.finfo(b.dtype).tiny, b, math.inf)
+    return a / b.masked_fill(b <= torch.finfo(b.dtype).tiny, math.inf)
 
 
 def _residual(x: Tensor, b: Tensor | None, c: Tensor) -> Tensor:
