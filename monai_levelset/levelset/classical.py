@@ -151,7 +151,7 @@ def geodesic_active_contour(
     image: Tensor,
     phi: Tensor,
     *,
-    balloon: float = 0.5,
+    balloon: float = 0.3,
     weight: float = 1.0,
     scale: float | None = None,
     contrast: float | None = None,
@@ -216,7 +216,7 @@ def drlse(
     image: Tensor,
     phi: Tensor,
     *,
-    balloon: float = 3.0,
+    balloon: float = 1.5,
     length_weight: float = 5.0,
     scale: float | None = None,
     contrast: float | None = None,
@@ -237,8 +237,9 @@ def drlse(
         image: `(B, C, *spatial)`, 2D or 3D, in any unit.
         phi: where to start: masks `(B, 1, *spatial)` (bool or integers), which become the paper's binary step
             of height 2, or level sets.
-        balloon: > 0 for a start inside the object, < 0 for one around it; minus the paper's alpha. With half
-            the default the contour comes to rest closer to the edge, and slower.
+        balloon: > 0 for a start inside the object, < 0 for one around it; minus the paper's alpha. Larger
+            arrives sooner and rests farther beyond the edge; the paper's 3 breaks through weak edges. A start vanishes if
+            its radius is below (D - 1) `length_weight`/`balloon`.
         length_weight: lambda.
         scale: standard deviation in mm of the Gaussian before the gradient; default 1.5 times the smallest
             spacing.

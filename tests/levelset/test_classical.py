@@ -239,7 +239,7 @@ def test_drlse_keeps_slopes_near_one_for_500_steps(start, balloon):
 def test_drlse_in_3d_with_thick_slices():
     spacing = (1.5, 1.0, 1.0)
     r = sum(a**2 for a in coordinates((22, 32, 32), spacing, torch.float32)).sqrt()
-    result = drlse(noisy(r < 10), (r < 5)[None, None], spacing=spacing, steps=150)
+    result = drlse(noisy(r < 10), (r < 5)[None, None], balloon=3.0, spacing=spacing, steps=150)
     volume = result.mask().sum().item() * 1.5
     assert (volume * 3 / (4 * math.pi)) ** (1 / 3) == pytest.approx(10, abs=1)
 

@@ -28,8 +28,9 @@ class ChanVeseForce:
 
     is exactly the negative gradient of E per voxel volume although it does not differentiate c1 and c2. With
     `regions="hard"` the means and the energy are those of the sharp regions phi > 0 and phi <= 0 (Getreuer
-    2012) and only delta is smooth: the same in the limit of a thin delta. It is better for small objects if
-    `kind="arctan"`, whose H is far from 0 and 1 around the contour, and is what `chan_vese` uses.
+    2012) and only delta is smooth: the same in the limit of a thin delta. It is the default
+    because H of `arctan` is far from 0 and 1 around the contour, so that smooth means mix and small objects
+    are lost.
 
     The image is centred per item and channel, so offsets as large as those of HU cost no precision. Its scale
     matters: l and nu compete with the weight of the length, `CurvatureForce`. To give the channels weights,
@@ -70,7 +71,7 @@ class ChanVeseForce:
         outside_weight: float = 1.0,
         area_weight: float = 0.0,
         spacing: Sequence[float] | None = None,
-        regions: Literal["smooth", "hard"] = "smooth",
+        regions: Literal["smooth", "hard"] = "hard",
         eps: float = 1.0,
         kind: HeavisideKind = "arctan",
     ) -> None:

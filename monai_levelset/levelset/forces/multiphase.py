@@ -105,7 +105,7 @@ class MultiphaseChanVeseForce:
         *,
         weight: float = 1.0,
         spacing: Sequence[float] | None = None,
-        regions: Literal["smooth", "hard"] = "smooth",
+        regions: Literal["smooth", "hard"] = "hard",
         eps: float = 1.0,
         kind: HeavisideKind = "arctan",
     ) -> None:

@@ -84,10 +84,13 @@ CASES = {
     ),
     "DistanceRegularization": Case(lambda m, h: DistanceRegularization(spacing=h), flat=True),
     "ChanVeseForce": Case(
-        lambda m, h: ChanVeseForce(m, inside_weight=0.7, area_weight=0.1, spacing=h), channels=2
+        lambda m, h: ChanVeseForce(m, inside_weight=0.7, area_weight=0.1, regions="smooth", spacing=h),
+        channels=2,
     ),
     "ChanVeseForce, hard": Case(lambda m, h: ChanVeseForce(m, regions="hard", spacing=h)),
-    "MultiphaseChanVeseForce": Case(lambda m, h: MultiphaseChanVeseForce(m, spacing=h), 2, levels=2),
+    "MultiphaseChanVeseForce": Case(
+        lambda m, h: MultiphaseChanVeseForce(m, regions="smooth", spacing=h), 2, levels=2
+    ),
     "MultiphaseChanVeseForce, hard": Case(
         lambda m, h: MultiphaseChanVeseForce(m, regions="hard", spacing=h), levels=3
     ),
