@@ -238,8 +238,8 @@ def drlse(
         phi: where to start: masks `(B, 1, *spatial)` (bool or integers), which become the paper's binary step
             of height 2, or level sets.
         balloon: > 0 for a start inside the object, < 0 for one around it; minus the paper's alpha. Larger
-            arrives sooner and rests farther beyond the edge; the paper's 3 breaks through weak edges. A start vanishes if
-            its radius is below (D - 1) `length_weight`/`balloon`.
+            arrives sooner and rests farther beyond the edge; the paper's 3 breaks through weak edges. A
+            start of a radius below (D - 1) `length_weight`/`balloon` vanishes.
         length_weight: lambda.
         scale: standard deviation in mm of the Gaussian before the gradient; default 1.5 times the smallest
             spacing.

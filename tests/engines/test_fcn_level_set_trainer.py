@@ -29,12 +29,14 @@ class Spy(LevelSetRefinement):
         super().__init__(steps=2)
         self.answer, self.asked = answer, []
 
-    def soft(self, probability: Tensor) -> Tensor:
+    def soft(self, probability: Tensor, image: Tensor | None = None) -> Tensor:
         assert not probability.requires_grad
+        assert image is not None
+        assert len(image) == len(probability)
         self.asked.append(probability.clone())
         if self.answer is not None:
             return torch.full_like(probability, self.answer)
-        return super().soft(probability)
+        return super().soft(probability, image)
 
 
 class LossSpy(nn.CrossEntropyLoss):
