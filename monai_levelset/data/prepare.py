@@ -27,8 +27,20 @@ __all__ = ["DATASETS", "prepare"]
 _READERS = "monai_levelset.data.readers"
 
 DATASETS: Mapping[str, str] = {
-    name: f"{_READERS}.{name}:read_{name}" if name != "brats2015" else f"{_READERS}.brats:read_brats"
-    for name in ("acdc brats brats2015 bsds500 drishti lits msd promise12 refuge sliver07 sunnybrook".split())
+    "acdc": f"{_READERS}.acdc:read_acdc",
+    "brats": f"{_READERS}.brats:read_brats",
+    "brats2015": f"{_READERS}.brats:read_brats",
+    "bsds500": f"{_READERS}.bsds500:read_bsds500",
+    "chaos": f"{_READERS}.dicom:read_chaos",
+    "dicom": f"{_READERS}.dicom:read_dicom_folder",
+    "drishti": f"{_READERS}.drishti:read_drishti",
+    "lits": f"{_READERS}.lits:read_lits",
+    "liver_slices": f"{_READERS}.slices8bit:read_liver_slices",
+    "msd": f"{_READERS}.msd:read_msd",
+    "promise12": f"{_READERS}.promise12:read_promise12",
+    "refuge": f"{_READERS}.refuge:read_refuge",
+    "sliver07": f"{_READERS}.sliver07:read_sliver07",
+    "sunnybrook": f"{_READERS}.sunnybrook:read_sunnybrook",
 }
 """Module and function of the reader of each data set, imported when it is asked for."""
 
@@ -47,6 +59,7 @@ def prepare(
     contour: str | None = None,
     sequences: str | None = None,
     task: str | None = None,
+    agreement: str | None = None,
 ) -> Conversion:
     """Read a public data set in its official layout and write `out/datalist.json` and a report.
 
@@ -73,6 +86,7 @@ def prepare(
         contour: sunnybrook only: `endocardium` (default) or `epicardium`.
         sequences: brats and brats2015 only: those that become channels, such as `flair,t1c`; default all.
         task: msd only: beginning of a task's folder name, such as `Task03`, where there are several.
+        agreement: drishti only: share of the experts that makes a pixel part of the label, default 0.5.
 
     Returns:
         The data list's path, the number of cases per section and what was left out.
@@ -89,7 +103,8 @@ def prepare(
         monai_levelset.data.errors.DataError: unknown data set 'acdc2'. Known ones: acdc, brats, ...
     """
     reader = _reader(dataset)
-    options = _options(dataset, reader, {"contour": contour, "sequences": sequences, "task": task})
+    given = {"contour": contour, "sequences": sequences, "task": task, "agreement": agreement}
+    options = _options(dataset, reader, given)
     check_fractions(labeled_fraction, validation, test)
     source, out = check_folder(source).absolute(), Path(out)
     found = reader(source, **options)
@@ -175,6 +190,8 @@ def _items(found: Dataset, results: Sequence[Result] | None, index: Index | None
 def _sections(
     items: list[Item], found: Dataset, split: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, list[Item]]]:
+    if set(found.labels) == {"0"}:  # images without any label are there to be segmented
+        return {item["id"]: "test" for item in items}, {"test": items}
     official = {case.id: case.section for case in found.cases}
     section_of = assign_sections(
         items, official, validation=split["validation"], test=split["test"], seed=split["seed"]

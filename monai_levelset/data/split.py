@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_levelset.data.atomic import atomic_path
-from monai_levelset.data.datalist import SECTIONS, Item, load_datalist, write_datalist
+from monai_levelset.data.datalist import SECTIONS, Item, _read_json, load_datalist, write_datalist
 from monai_levelset.data.errors import DataError
 from monai_levelset.data.preparation.report import report_markdown, summary_text, with_sections
 from monai_levelset.data.preparation.sections import assign_sections, check_fractions, sections_of
@@ -123,9 +123,8 @@ def _all_cases(datalist: Path) -> tuple[dict[str, Any], list[Item]]:
     """Head and all cases, of `cases.json` where there is one."""
     path = datalist.parent / CASES
     if path.is_file():
-        return _head(path), load_datalist(path, "cases")
-    head = _head(datalist)
-    content = json.loads(datalist.read_text(encoding="utf-8"))
+        return _head(_read_json(path)), load_datalist(path, "cases")
+    content = _read_json(datalist)
     found = [name for name in SECTIONS if content.get(name)]
     only_training = found == ["training"]
     cases = [
@@ -133,14 +132,10 @@ def _all_cases(datalist: Path) -> tuple[dict[str, Any], list[Item]]:
         for name in found
         for item in load_datalist(datalist, name, require_labels=False)
     ]
-    return head, cases
+    return _head(content), cases
 
 
-def _head(path: Path) -> dict[str, Any]:
-    load_datalist(
-        path, "cases" if path.name == CASES else "training", require_labels=False
-    )  # says what is wrong
-    content = json.loads(path.read_text(encoding="utf-8"))
+def _head(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: content[key] for key in _HEAD if key in content}
 
 
@@ -163,6 +158,6 @@ def _told(
             summary_text(with_sections(report, sections, split=settings), str(target)).splitlines()[:2]
         )
     counts = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
-    labeled = sum(bool(item.get("label")) for item in sections["training"])
-    unlabeled = len(sections["training"]) - labeled
-    return f"{counts} cases -> {target}\ntraining: {labeled} labelled, {unlabeled} unlabelled"
+    training = sections.get("training", [])
+    labeled = sum(bool(item.get("label")) for item in training)
+    return f"{counts} cases -> {target}\ntraining: {labeled} labelled, {len(training) - labeled} unlabelled"

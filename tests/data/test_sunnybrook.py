@@ -25,8 +25,6 @@ from monai_levelset.data import (
 )
 from monai_levelset.data.sunnybrook import SAX_SERIES, SPLITS
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged()
-
 ROWS, COLUMNS = 20, 24
 SQUARE = "6.00 4.00\n10.00 4.00\n10.00 7.00\n6.00 7.00\n"  # x 6..10, y 4..7
 

@@ -77,7 +77,7 @@ def across_cases(found: Dataset, results: Sequence[Result]) -> tuple[list[str], 
     problems = [problem for result in results for problem in result.problems]
     labelled = [result for result in results if result.files.get("label") and not result.problems]
     empty = [result.id for result in labelled if not result.facts["label"]["amount"]]
-    if not problems and len(empty) == len(labelled):
+    if not problems and labelled and len(empty) == len(labelled):
         problems.append("every label is empty. Check that the labels belong to these images.")
     notes = [f"{len(empty)} labels are empty, for example that of {empty[0]}"] if empty else []
     if not problems and all(result.facts["identity"] for result in results):

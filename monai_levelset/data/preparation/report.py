@@ -47,7 +47,7 @@ def build_report(
         "patients": len({case.patient for case in dataset.cases}),
         "size": _axes([case["shape"] for case in cases]),
         "spacing": _axes([case["spacing"] for case in cases if case["spacing"]]),
-        "intensity": _intensity(cases),
+        "intensity": _intensity(cases, dataset.channels),
         "label_amount": _amounts(cases, dataset.labels),
         "skipped": list(dataset.skipped),
         "notes": list(notes),
@@ -94,10 +94,11 @@ def summary_text(report: Mapping[str, Any], datalist: str) -> str:
     """
     counts = ", ".join(f"{count['cases']} {name}" for name, count in report["sections"].items())
     lines = [f"{report['dataset']}: {counts} cases -> {datalist}"]
-    training = report["sections"]["training"]
-    lines.append(
-        f"training: {training['labeled']} labelled, {training['cases'] - training['labeled']} unlabelled"
-    )
+    if training := report["sections"].get("training"):
+        unlabeled = training["cases"] - training["labeled"]
+        lines.append(f"training: {training['labeled']} labelled, {unlabeled} unlabelled")
+    else:
+        lines.append("training: none in the source, so this list is for evaluation only")
     lines += [f"{name}: {text}" for name, text in _properties(report)]
     lines += [f"note: {note}" for note in report["notes"]]
     if report["skipped"]:
@@ -172,9 +173,10 @@ def _triple(low: float, middle: float, high: float) -> str:
     return f"{low:.6g} / {middle:.6g} / {high:.6g}"
 
 
-def _intensity(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
+def _intensity(cases: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     channels = min(len(case["intensity"]) for case in cases)
-    names = [""] if channels == 1 else [f"channel {c}" for c in range(channels)]
+    if len(names) != channels:
+        names = [""] if channels == 1 else [f"channel {c}" for c in range(channels)]
     return {
         name: {key: _spread(case["intensity"][c][key] for case in cases) for key in cases[0]["intensity"][c]}
         for c, name in enumerate(names)

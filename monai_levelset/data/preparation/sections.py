@@ -95,16 +95,17 @@ def sections_of(
         Items per section; empty sections are left out.
 
     Raises:
-        DataError: where no training case has a label.
+        DataError: where no case, or no training case, has a label.
     """
     sections: dict[str, list[Item]] = {}
     for name in [*SECTIONS, *sorted(set(section_of.values()) - set(SECTIONS))]:
         part = [dict(item) for item in items if section_of[item["id"]] == name]
         if part:
             sections[name] = part
-    if not sections.get("training"):
-        raise DataError("no case is in the training section. Put the training part of the data set there.")
-    sections["training"] = split_labeled(sections["training"], labeled_fraction, seed)
+    if not any(item.get("label") for item in items):
+        raise DataError("No case has a label. Put the labels of the data set into the source.")
+    if "training" in sections:
+        sections["training"] = split_labeled(sections["training"], labeled_fraction, seed)
     return sections
 
 
