@@ -206,10 +206,6 @@ def bundle(tmp_path: Path) -> Path:
     return root
 
 
-NO_CODEC = "ignore:NvImgCodecPydicomReader:UserWarning"
-
-
-@pytest.mark.filterwarnings(NO_CODEC)
 def test_bundle_predicts_then_is_scored(folders: dict[str, Path], bundle: Path) -> None:
     summary = evaluate(labels=folders["labels"], out=folders["out"], images=folders["images"], bundle=bundle)
     assert [case["dice"] for case in summary["cases"]] == [1.0, 1.0, 1.0]
@@ -220,7 +216,6 @@ def test_bundle_predicts_then_is_scored(folders: dict[str, Path], bundle: Path) 
     ]
 
 
-@pytest.mark.filterwarnings(NO_CODEC)
 def test_bundle_found_by_name(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.move(bundle, tmp_path / "bundles" / bundle.name)
@@ -229,7 +224,6 @@ def test_bundle_found_by_name(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp
         find_bundle("typo")
 
 
-@pytest.mark.filterwarnings(NO_CODEC)
 def test_bundle_on_an_empty_folder(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(FileNotFoundError, match="images: holds no image file"):

@@ -18,7 +18,7 @@ from monai_levelset.data.preparation.index import Index
 from monai_levelset.data.preparation.montage import draw_montage
 from monai_levelset.data.preparation.report import build_report, summary_text, with_sections
 from monai_levelset.data.preparation.sections import assign_sections, check_fractions, sections_of
-from monai_levelset.data.readers.base import Dataset, Reader
+from monai_levelset.data.readers.base import Reader, SourceListing
 from monai_levelset.data.split import CASES, write_cases, write_report
 from monai_levelset.data.sunnybrook import Conversion
 
@@ -127,7 +127,7 @@ def prepare(
 
 
 def _write(
-    found: Dataset,
+    found: SourceListing,
     results: Sequence[Result],
     index: Index,
     report: dict[str, Any],
@@ -169,7 +169,7 @@ def _first(index: Index, result: Result) -> Path | None:
     return index.file(result, labels[0]) if labels else None
 
 
-def _items(found: Dataset, results: Sequence[Result] | None, index: Index | None) -> list[Item]:
+def _items(found: SourceListing, results: Sequence[Result] | None, index: Index | None) -> list[Item]:
     """Data-list items with all labels; without results, those the source promises."""
     items = []
     for position, case in enumerate(found.cases):
@@ -188,7 +188,7 @@ def _items(found: Dataset, results: Sequence[Result] | None, index: Index | None
 
 
 def _sections(
-    items: list[Item], found: Dataset, split: Mapping[str, Any]
+    items: list[Item], found: SourceListing, split: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, list[Item]]]:
     if set(found.labels) == {"0"}:  # images without any label are there to be segmented
         return {item["id"]: "test" for item in items}, {"test": items}
@@ -252,7 +252,7 @@ def _check_out(dataset: str, source: Path, out: Path) -> None:
         raise DataError(f"{out}: it holds the prepared data set {held}. Choose another folder.")
 
 
-def _name_problems(found: Dataset) -> list[str]:
+def _name_problems(found: SourceListing) -> list[str]:
     if not found.cases:
         return ["the source holds no case. Unpack the data set there, or correct --source."]
     files: dict[str, list[str]] = {}

@@ -16,7 +16,6 @@ from PIL import Image
 
 from .lv import LV_BUNDLE, config_files, monai_bundle, run_workflow, write_data
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
 Settings = dict[str, Any]
 Case = Callable[[Path], tuple[Settings, list[str]]]
 

@@ -14,7 +14,6 @@ from monai_levelset.evaluation import predict_folder
 
 from .lv import dice, read_png, run_workflow, ventricle, write_png
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
 OBLIQUE = np.array([[1.2, 0.5, 1.0, -80.0], [-0.6, 1.2, 2.0, 30.0], [0.35, -0.4, 7.7, 5.0], [0, 0, 0, 1.0]])
 
 

@@ -17,8 +17,6 @@ from monai_levelset.networks import ShallowFCN
 
 from .lv import LV_BUNDLE, ROOT, config_files, dice, monai_bundle, read_png, run_workflow
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
-
 
 def read_csv(path: Path) -> list[list[str]]:
     """Rows of a CSV file."""

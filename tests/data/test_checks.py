@@ -20,12 +20,6 @@ from monai_levelset.data import (
 )
 from monai_levelset.data.grids import _load_itk, read_array, read_grid
 
-# ITK's SWIG types warn while they are built and crash the interpreter where that raises.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning"),  # LoadImaged()
-]
-
 AFFINE = np.diag([1.5, 2.0, 8.0, 1.0])
 
 

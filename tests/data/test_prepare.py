@@ -23,7 +23,7 @@ import pytest
 from monai_levelset.cli import main
 from monai_levelset.data import DataError, load_datalist, prepare, training_items
 from monai_levelset.data.preparation.workers import in_processes
-from monai_levelset.data.readers import Case, Dataset
+from monai_levelset.data.readers import Case, SourceListing
 
 # ITK's SWIG types warn while they are built and crash the interpreter where that raises.
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
@@ -54,7 +54,7 @@ def convert_label(case: Case, folder: Path) -> tuple[list[Path], list[Path]]:
     return [case.image[0]], [folder / f"{case.id}.nii.gz"]
 
 
-def read_fake(source: Path, *, kind: str = "nii.gz", contour: str = "") -> Dataset:
+def read_fake(source: Path, *, kind: str = "nii.gz", contour: str = "") -> SourceListing:
     images = [p for p in sorted((source / "images").iterdir()) if not p.name.startswith(".")]
     cases = []
     for image in images:
@@ -70,7 +70,7 @@ def read_fake(source: Path, *, kind: str = "nii.gz", contour: str = "") -> Datas
         labels = () if label is None else (label,)
         cases.append(Case(name, name.split("_")[0], (image,), labels, section, convert_, {"phase": "ED"}))
     names = {"0": "background", "1": "organ", "2": "lesion"}
-    return Dataset(
+    return SourceListing(
         "Fake data", "Made up. Licence: CC0.", "CT", names, cases, skipped=["readme.txt: no image"]
     )
 
@@ -566,12 +566,12 @@ def test_metaimage_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         for role, values in (("image", image_of(number).astype("<i2")), ("label", label_of(number))):
             write_mhd(source / role / f"p{number}.mhd", values)
 
-    def read_mhd(source: Path) -> Dataset:
+    def read_mhd(source: Path) -> SourceListing:
         cases = [
             Case(p.stem, p.stem, (p,), (source / "label" / p.name,))
             for p in sorted((source / "image").glob("*.mhd"))
         ]
-        return Dataset("MHD", "", "CT", {"0": "background", "1": "organ", "2": "lesion"}, cases)
+        return SourceListing("MHD", "", "CT", {"0": "background", "1": "organ", "2": "lesion"}, cases)
 
     register(monkeypatch, read_mhd)
     prepare("fake", source, tmp_path / "out", workers=1)
@@ -616,7 +616,7 @@ def test_a_source_with_its_validation_part_only_is_for_evaluation(
 def test_text_options_stay_text(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, str]] = []
 
-    def reader(source: Path, **options: str) -> Dataset:
+    def reader(source: Path, **options: str) -> SourceListing:
         asked.append(options)
         return read_fake(source)
 
@@ -634,9 +634,9 @@ def test_a_killed_process_is_explained() -> None:
 def test_images_without_any_label_are_there_to_be_segmented(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reader(source: Path) -> Dataset:
+    def reader(source: Path) -> SourceListing:
         cases = [Case(p.name[:3], p.name[:3], (p,)) for p in sorted((source / "images").iterdir())]
-        return Dataset("series", "", "CT", {"0": "background"}, cases)
+        return SourceListing("series", "", "CT", {"0": "background"}, cases)
 
     register(monkeypatch, reader)
     result = prepare("fake", source, tmp_path / "out", workers=1)

@@ -16,8 +16,6 @@ from monai_levelset.data import DataError, check_items, slice_items, slices
 from monai_levelset.data.grids import Grid
 from monai_levelset.data.slices import through_plane_axis
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged()
-
 
 def save(path: Path, values: np.ndarray, spacing: tuple[float, ...] = (1.5, 2.0, 8.0)) -> str:
     nib.save(nib.Nifti1Image(values, np.diag([*spacing, 1.0])), path)

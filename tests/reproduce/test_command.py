@@ -11,8 +11,6 @@ from monai_levelset.cli import main
 from monai_levelset.data import sunnybrook_png_items, write_datalist
 from monai_levelset.reproduce import reproduce
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
-
 
 def failed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The error of a command line that must fail."""

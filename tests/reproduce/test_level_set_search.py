@@ -14,8 +14,6 @@ from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce.level_set_search import CHOICES, RANGES, STAGES, search
 from monai_levelset.transforms import LevelSetRefinement
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
-
 BUNDLE = find_bundle("lv_mri_levelset_segmentation")
 
 

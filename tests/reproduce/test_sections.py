@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce.sections import Section
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
-
 BUNDLE = find_bundle("lv_mri_levelset_segmentation")
 SIDE, WIDTH, HEIGHT = 120, 150, 130  # network input; images, wider than high
 LEFT, TOP = (WIDTH - SIDE) // 2, (HEIGHT - SIDE) // 2

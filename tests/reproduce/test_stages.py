@@ -13,8 +13,6 @@ from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce import stages
 from monai_levelset.reproduce.stages import Stage, budget, config_files, train
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
-
 BUNDLE = find_bundle("lv_mri_levelset_segmentation")
 FIRST = Stage("first", "pretrain")
 SECOND = Stage("second", "joint", after="first", settings={"labeled_fraction": 0.25})

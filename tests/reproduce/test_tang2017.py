@@ -19,8 +19,6 @@ from monai_levelset.reproduce import reproduce, tang2017
 from monai_levelset.reproduce.models import level_set
 from monai_levelset.reproduce.stages import budget
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged
-
 ROWS = [
     "pre-trained FCN",
     "post-processing level set",

@@ -11,13 +11,13 @@ from monai_levelset.data.errors import DataError
 from monai_levelset.data.preparation.examine import Job, Result, examine, is_disk_full
 from monai_levelset.data.preparation.index import Index, case_key
 from monai_levelset.data.preparation.workers import in_processes
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 
 __all__ = ["across_cases", "examine_all", "join_patients", "refuse_full_disk"]
 
 
 def examine_all(
-    found: Dataset,
+    found: SourceListing,
     index: Index,
     *,
     reader: str,
@@ -72,7 +72,7 @@ def refuse_full_disk(out: Path) -> Iterator[None]:
         ) from error
 
 
-def across_cases(found: Dataset, results: Sequence[Result]) -> tuple[list[str], list[str]]:
+def across_cases(found: SourceListing, results: Sequence[Result]) -> tuple[list[str], list[str]]:
     """Problems of single cases and of several together; and notes that are no problems."""
     problems = [problem for result in results for problem in result.problems]
     labelled = [result for result in results if result.files.get("label") and not result.problems]
@@ -94,7 +94,7 @@ def across_cases(found: Dataset, results: Sequence[Result]) -> tuple[list[str], 
     return problems, notes
 
 
-def join_patients(found: Dataset, results: Sequence[Result]) -> Dataset:
+def join_patients(found: SourceListing, results: Sequence[Result]) -> SourceListing:
     """The data set with one name for all patients that share an image, so that no draw divides them."""
     joined: dict[str, str] = {}
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from monai_levelset.data.preparation.examine import Result
-from monai_levelset.data.readers.base import Dataset
+from monai_levelset.data.readers.base import SourceListing
 
 __all__ = ["build_report", "report_markdown", "summary_text", "with_sections"]
 
@@ -16,7 +16,11 @@ _UNITS = {"ml": "ml", "cm2": "cm²", "pixels": "pixels"}
 
 
 def build_report(
-    dataset: Dataset, results: Sequence[Result], *, settings: Mapping[str, Any], notes: Sequence[str] = ()
+    dataset: SourceListing,
+    results: Sequence[Result],
+    *,
+    settings: Mapping[str, Any],
+    notes: Sequence[str] = (),
 ) -> Report:
     """Numbers of a data set, without its sections; add these by `with_sections`.
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from monai_levelset.data.readers.base import Case, Dataset, Reader
+from monai_levelset.data.readers.base import Case, Reader, SourceListing
 
-__all__ = ["Case", "Dataset", "Reader"]
+__all__ = ["Case", "Reader", "SourceListing"]

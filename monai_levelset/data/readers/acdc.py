@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.files import by_key, check_options, strip_suffix, visible_files
 from monai_levelset.data.readers.label_grid import save_nifti
 from monai_levelset.data.readers.splits import read_splits
@@ -34,7 +34,7 @@ _HEAD: dict[str, Any] = {
 Frames = dict[str, dict[int, Path]]
 
 
-def read_acdc(source: Path, **options: str) -> Dataset:
+def read_acdc(source: Path, **options: str) -> SourceListing:
     """Read ACDC in its official layout, or the flat one of the few-label benchmarks.
 
     Official: `training/patient001/` to 100 and `testing/patient101/` to 150, each with `Info.cfg` (lines `ED:
@@ -75,7 +75,7 @@ def read_acdc(source: Path, **options: str) -> Dataset:
             "Give the folder with training/ and testing/."
         )
     cases = [replace(case, convert=convert_acdc) if _contradicts(case) else case for case in cases]
-    return Dataset(**_HEAD, cases=cases)
+    return SourceListing(**_HEAD, cases=cases)
 
 
 def convert_acdc(case: Case, folder: Path) -> tuple[list[Path], list[Path]]:

@@ -36,7 +36,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class SourceListing:
     """What a reader found in a source folder.
 
     Attributes:
@@ -61,7 +61,7 @@ class Dataset:
 class Reader(Protocol):
     """A function that looks at a source folder and reads no voxel: names, folders and tables only."""
 
-    def __call__(self, source: Path, **options: str) -> Dataset:
+    def __call__(self, source: Path, **options: str) -> SourceListing:
         """Find the cases.
 
         Raises:

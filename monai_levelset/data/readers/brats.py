@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.listing import find_folders, list_files
 from monai_levelset.data.readers.splits import read_splits
 
@@ -100,7 +100,7 @@ class _Found:
         return re.sub(visit, "", self.id) if visit else self.id
 
 
-def read_brats(source: Path, *, sequences: str = "") -> Dataset:
+def read_brats(source: Path, *, sequences: str = "") -> SourceListing:
     """Find the cases of BRATS 2015 or a later BraTS; the edition is seen from the files' names.
 
     The sequences are the channels, in the order of `SEQUENCES`. All visits of one patient share `patient`.
@@ -148,7 +148,7 @@ def read_brats(source: Path, *, sequences: str = "") -> Dataset:
     cases = [_case(case, used, sections) for case in found if case not in repeated]
     skipped += [f"sequence {name}: no case has it" for name in absent]
     skipped += [f"{case.folder}: no label, and its patient is also among the labelled" for case in repeated]
-    return Dataset(
+    return SourceListing(
         name=found[0].edition,
         description=f"Brain tumour MRI, Menze et al. 2015, Bakas et al. 2017, Baid et al. 2021. {_LICENCE}",
         modality="MRI",

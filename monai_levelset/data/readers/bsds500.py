@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.listing import find_folders, list_files
 from monai_levelset.data.readers.pictures import save_label
 from monai_levelset.data.readers.splits import SECTION_NAMES
@@ -28,7 +28,7 @@ __all__ = ["read_bsds500", "read_segmentations"]
 _READ_ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, zlib.error)
 
 
-def read_bsds500(source: Path) -> Dataset:
+def read_bsds500(source: Path) -> SourceListing:
     """Find the images and their segmentations in the official parts.
 
     An item's `label` is a list, one file per person. The region numbers of different people have nothing to
@@ -73,7 +73,7 @@ def read_bsds500(source: Path) -> Dataset:
         ]
         cases += [_case(name, image, truths.get(name), section) for name, image in images.items()]
     raise_problems(problems)
-    return Dataset(
+    return SourceListing(
         name="BSDS500",
         description=(
             "Natural images with several segmentations each, Arbelaez et al. 2011. Non-commercial research "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.dicom_series import (
     Slice,
     group_series,
@@ -32,7 +32,7 @@ LIVER_HU = (-100.0, 300.0)
 """Liver and its vessels in portal venous CT."""
 
 
-def read_dicom_folder(source: Path, **options: str) -> Dataset:
+def read_dicom_folder(source: Path, **options: str) -> SourceListing:
     """Find every DICOM series under a folder; each becomes one unlabelled volume in NIfTI.
 
     Files are told by content, so they need no `.dcm`. A series is what shares a folder and a
@@ -70,7 +70,7 @@ def read_dicom_folder(source: Path, **options: str) -> Dataset:
         )
     names = _names(source, groups)
     raise_problems([line for found in groups.values() for line in series_problems(found)])
-    return Dataset(
+    return SourceListing(
         name="DICOM series",
         description=f"DICOM series of {source.name}, without labels. Licence: that of its origin.",
         modality="/".join(sorted({found[0].modality for found in groups.values()})),
@@ -88,7 +88,7 @@ def read_dicom_folder(source: Path, **options: str) -> Dataset:
     )
 
 
-def read_chaos(source: Path, **options: str) -> Dataset:
+def read_chaos(source: Path, **options: str) -> SourceListing:
     """Read the CT part of CHAOS in its official layout.
 
     `Train_Sets/CT/1/DICOM_anon/*.dcm` with `Train_Sets/CT/1/Ground/liver_GT_000.png`, and `Test_Sets/CT/3/
@@ -130,7 +130,7 @@ def read_chaos(source: Path, **options: str) -> Dataset:
         raise DataError(
             f"{source}: no CT/1/DICOM_anon with slices in it. Give the folder with Train_Sets unpacked."
         )
-    return Dataset(
+    return SourceListing(
         name="CHAOS CT",
         description=(
             "Healthy liver in portal venous CT (Kavur et al. 2021), https://zenodo.org/records/3431873. "

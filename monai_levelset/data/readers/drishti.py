@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.listing import find_folders, is_junk, list_files
 from monai_levelset.data.readers.pictures import read_grey, save_label
 from monai_levelset.data.readers.splits import SECTION_NAMES
@@ -38,7 +38,7 @@ _GLAUCOMA = {"GLAUCOMA": 1, "NORMAL": 0}
 _PICTURES = (".png", ".jpg", ".jpeg")
 
 
-def read_drishti(source: Path, *, agreement: str = "0.5") -> Dataset:
+def read_drishti(source: Path, *, agreement: str = "0.5") -> SourceListing:
     """Find the photographs and their soft maps or labels.
 
     The official parts are the sections; the official training part has no validation section. A pixel belongs
@@ -80,7 +80,7 @@ def read_drishti(source: Path, *, agreement: str = "0.5") -> Dataset:
         )
     problems += _repeated(cases)
     raise_problems(problems)
-    return Dataset(
+    return SourceListing(
         name="Drishti-GS1",
         description=(
             "Optic disc and cup in colour fundus photographs, Sivaswamy et al. 2014, 2015. Research only, "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.grids import read_grid
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.files import by_key, check_options, visible_files
 from monai_levelset.data.readers.label_grid import mend_labels
 
@@ -22,7 +22,7 @@ _NAME = re.compile(
 )
 
 
-def read_lits(source: Path, **options: str) -> Dataset:
+def read_lits(source: Path, **options: str) -> SourceListing:
     """Read LiTS in its official layout.
 
     `volume-0.nii` and `segmentation-0.nii` to 130, in `Training Batch 1` and `Training Batch 2` or any other
@@ -73,7 +73,7 @@ def read_lits(source: Path, **options: str) -> Dataset:
     cases = [_case(key, path, labels.get(key)) for key, path in volumes.items()]
     cases = mend_labels(cases, problems, tissue=LIVER_HU)
     raise_problems(problems)
-    return Dataset(
+    return SourceListing(
         name="LiTS",
         description=(
             "Liver and liver lesions in CT (Bilic et al. 2023), "

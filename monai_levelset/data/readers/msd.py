@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_levelset.data.checks import check_folder
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.files import check_options, strip_suffix, visible_files
 from monai_levelset.data.readers.listing import is_junk
 
@@ -18,7 +18,7 @@ __all__ = ["read_msd"]
 _DEPTH = ("dataset.json", "*/dataset.json", "*/*/dataset.json")
 
 
-def read_msd(source: Path, **options: str) -> Dataset:
+def read_msd(source: Path, **options: str) -> SourceListing:
     """Read one task of the Decathlon: what `dataset.json` lists is read, with the names it gives.
 
     `imagesTr/`, `labelsTr/` and `imagesTs/` hold `.nii.gz` files; `dataset.json` lists them under `training`
@@ -52,7 +52,7 @@ def read_msd(source: Path, **options: str) -> Dataset:
     raise_problems(problems)
     channels = [str(name) for _, name in sorted(head["modality"].items(), key=lambda kv: int(kv[0]))]
     licence = head.get("licence") or head.get("license") or "CC BY-SA 4.0"
-    return Dataset(
+    return SourceListing(
         name=f"MSD {path.parent.name}"
         if path.parent.name.startswith("Task")
         else f"MSD {head.get('name', '')}",

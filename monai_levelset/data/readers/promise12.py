@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.files import by_key, check_options, visible_files
 from monai_levelset.data.readers.label_grid import mend_labels
 from monai_levelset.data.readers.metaimage import metaimage_problems
@@ -18,7 +18,7 @@ _NAME = re.compile(
 )
 
 
-def read_promise12(source: Path, **options: str) -> Dataset:
+def read_promise12(source: Path, **options: str) -> SourceListing:
     """Read PROMISE12 in its official layout.
 
     Training: `Case00.mhd` with `Case00.raw` or `.zraw`, and `Case00_segmentation.mhd`, to `Case49`, in one
@@ -73,7 +73,7 @@ def read_promise12(source: Path, **options: str) -> Dataset:
     ]
     cases = mend_labels(cases, problems)
     raise_problems(problems)
-    return Dataset(
+    return SourceListing(
         name="PROMISE12",
         description=(
             "Prostate in transversal T2-weighted MRI (Litjens et al. 2014), "

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.listing import find_folders, list_files
 from monai_levelset.data.readers.pictures import read_grey, save_label
 
@@ -39,7 +39,7 @@ _GLAUCOMA = {"Glaucoma": 1, "G": 1, "Non-Glaucoma": 0, "N": 0}
 _DRAWN_ON = re.compile("illustration", re.IGNORECASE)  # the same photographs with contours painted in
 
 
-def read_refuge(source: Path) -> Dataset:
+def read_refuge(source: Path) -> SourceListing:
     """Find the photographs and masks of the parts that are there.
 
     The official parts are the sections. Photographs are used as they are, masks become PNG labels. A test
@@ -75,7 +75,7 @@ def read_refuge(source: Path) -> Dataset:
         )
     problems += _missing(images, masks)
     raise_problems(problems)
-    return Dataset(
+    return SourceListing(
         name="REFUGE",
         description=(
             "Optic disc and cup in colour fundus photographs, Orlando et al. 2020, "

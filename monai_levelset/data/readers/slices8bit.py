@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.listing import find_folders, list_files
 from monai_levelset.data.readers.pictures import read_grey, save_label
 from monai_levelset.data.readers.splits import read_splits
@@ -36,7 +36,7 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 _GREY_NOISE = 8  # how much the colours of a grey JPG may differ
 
 
-def read_liver_slices(source: Path) -> Dataset:
+def read_liver_slices(source: Path) -> SourceListing:
     """Find the slices and their labels; the case number in the name is the patient.
 
     The sections are those of `splits.json`; without that file they are drawn.
@@ -70,7 +70,7 @@ def read_liver_slices(source: Path) -> Dataset:
     cases = [_case(name, images[name], labels[name], section_of) for name in images if name in labels]
     problems += _not_listed(root, cases, section_of)
     raise_problems(problems)
-    return Dataset(
+    return SourceListing(
         name="Liver CT slices, 8 bit",
         description=(
             "Windowed CT slices with the liver, from the Medical Segmentation Decathlon (Antonelli et al. "

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.files import by_key, check_options, visible_files
 from monai_levelset.data.readers.label_grid import mend_labels
 from monai_levelset.data.readers.metaimage import metaimage_problems
@@ -19,7 +19,7 @@ LIVER_HU = (-100.0, 300.0)
 _NAME = re.compile(r"liver-(?P<kind>orig|seg|test)(?P<number>\d{3})\.mhd", re.IGNORECASE)
 
 
-def read_sliver07(source: Path, **options: str) -> Dataset:
+def read_sliver07(source: Path, **options: str) -> SourceListing:
     """Read SLIVER07 in its official layout.
 
     The archives `training-scans.zip`, `training-labels.zip` and `test-scans.zip` hold `scan/` and `label/`
@@ -79,7 +79,7 @@ def read_sliver07(source: Path, **options: str) -> Dataset:
     cases = mend_labels(cases, problems, tissue=LIVER_HU)
     raise_problems(problems)
     cases += [Case(f"liver-test{n}", f"liver-test{n}", (p,), section="test") for n, p in tests.items()]
-    return Dataset(
+    return SourceListing(
         name="SLIVER07",
         description=(
             "Liver in contrast-enhanced CT (Heimann et al. 2009), https://zenodo.org/records/2597908. "

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
-from monai_levelset.data.readers.base import Case, Dataset
+from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.sunnybrook import (
     CONTOURS,
     SPLITS,
@@ -23,7 +23,7 @@ from monai_levelset.data.sunnybrook import (
 __all__ = ["read_sunnybrook"]
 
 
-def read_sunnybrook(source: Path, *, contour: str = "endocardium") -> Dataset:
+def read_sunnybrook(source: Path, *, contour: str = "endocardium") -> SourceListing:
     """Find the slices with a contour, as PNG files or as original DICOM and contour files.
 
     Args:
@@ -39,10 +39,10 @@ def read_sunnybrook(source: Path, *, contour: str = "endocardium") -> Dataset:
     """
     head = describe_sunnybrook(contour)
     if (source / "images").is_dir() and any((source / name).is_dir() for name in CONTOURS):
-        return Dataset(**head, cases=_png_cases(source, contour))
+        return SourceListing(**head, cases=_png_cases(source, contour))
     if next(source.rglob("*contour-manual.txt"), None) is not None:
         cases, skipped = _dicom_cases(source, contour)
-        return Dataset(**head, cases=cases, skipped=skipped)
+        return SourceListing(**head, cases=cases, skipped=skipped)
     raise DataError(
         f"{source}: neither the PNG layout (images/ and endocardium/) nor the original one "
         "(IM-*-icontour-manual.txt contour files and DICOM images) is in it. Give the folder that holds "

@@ -12,8 +12,6 @@ from monai_levelset.data import DataError, check_items
 from monai_levelset.data.grids import read_array
 from monai_levelset.data.readers.brats import LABELS, SEQUENCES, read_brats
 
-pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")  # importing SWIG modules
-
 SHAPE = (6, 5, 4)  # x, y, z
 OFFSETS_2015 = {"MR_Flair": 54512, "MR_T1": 54513, "MR_T1c": 54514, "MR_T2": 54515}
 

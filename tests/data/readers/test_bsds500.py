@@ -15,8 +15,6 @@ from monai_levelset.data import DataError, check_items
 from monai_levelset.data.grids import read_array
 from monai_levelset.data.readers.bsds500 import read_bsds500, read_segmentations
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged()
-
 WIDTH, HEIGHT = 24, 15
 
 

@@ -22,7 +22,6 @@ ROWS, COLUMNS, SLICES = 6, 8, 5
 AXIAL = (1, 0, 0, 0, 1, 0)
 OBLIQUE = (0.8, 0.6, 0, 0, 0, -1)
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:builtin type .* has no __module__ attribute:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning"),
 ]
 

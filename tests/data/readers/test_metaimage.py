@@ -9,7 +9,6 @@ from monai_levelset.data.errors import DataError
 from monai_levelset.data.readers.metaimage import metaimage_grid, read_metaimage
 
 sitk = pytest.importorskip("SimpleITK")
-pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
 ROTATION = (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, -1)
 
 

@@ -13,7 +13,6 @@ from monai_levelset.data.checks import check_items
 from monai_levelset.data.errors import DataError
 from monai_levelset.data.readers.msd import read_msd
 
-pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")  # LoadImaged()
 SHAPE = (6, 7, 5)
 HEAD = {
     "name": "Liver",

@@ -12,12 +12,6 @@ from monai_levelset.data.errors import DataError
 from monai_levelset.data.grids import read_array
 from monai_levelset.data.readers.promise12 import read_promise12
 
-# ITK's SWIG types warn while they are built and crash the interpreter where that raises.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning"),  # LoadImaged()
-]
-
 SHAPE = (6, 7, 5)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from monai_levelset.data import DataError, check_items
 from monai_levelset.data.grids import read_array
-from monai_levelset.data.readers.base import Dataset
+from monai_levelset.data.readers.base import SourceListing
 from monai_levelset.data.readers.refuge import convert_refuge, read_refuge
 
 WIDTH, HEIGHT = 12, 10
@@ -72,7 +72,7 @@ def test_the_three_official_parts(source: Path) -> None:
     assert not any("Illustration" in str(case.image[0]) for case in found.cases)
 
 
-def convert_all(found: Dataset, out: Path) -> list[dict[str, object]]:
+def convert_all(found: SourceListing, out: Path) -> list[dict[str, object]]:
     items: list[dict[str, object]] = []
     for case in found.cases:
         convert = pickle.loads(pickle.dumps(case)).convert

@@ -13,12 +13,6 @@ from monai_levelset.data.errors import DataError
 from monai_levelset.data.grids import read_array
 from monai_levelset.data.readers.sliver07 import read_sliver07
 
-# ITK's SWIG types warn while they are built and crash the interpreter where that raises.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning"),  # LoadImaged()
-]
-
 SHAPE = (8, 7, 6)
 SPACING, OFFSET = (0.7, 0.7, 2.0), (-12.5, 30.25, -110.0)
 
