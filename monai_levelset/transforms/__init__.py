@@ -6,6 +6,7 @@ from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, Normali
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
+from .single_channel import SingleChannel, SingleChanneld
 from .through_plane import ThroughPlaneLast, ThroughPlaneLastd
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "NormalizeSlicesd",
     "SaveLabelMapd",
     "SaveShapePriors",
+    "SingleChannel",
+    "SingleChanneld",
     "ThroughPlaneLast",
     "ThroughPlaneLastd",
     "confidence_map",
