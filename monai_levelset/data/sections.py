@@ -61,6 +61,7 @@ def training_items(
     keep: str = "all",
     cache_dir: str | Path | None = None,
     label_values: Sequence[int] = (0, 1, 255),
+    middle_slices: int | None = None,
 ) -> list[Item]:
     """Items of one section as 2D slices, after every file was checked.
 
@@ -73,6 +74,8 @@ def training_items(
         cache_dir: where volumes are cut into slices, once; default `.slices` in the data folder. 2D data need
             none.
         label_values: what labels may hold.
+        middle_slices: take only so many slices from the middle of each patient's, as Tang et al. (2017) take
+            six of each liver scan; None: all. Slices are in the order of their number, whatever is labelled.
 
     Returns:
         The items; those without `label` have `labeled` 0.
@@ -80,7 +83,7 @@ def training_items(
     Raises:
         DataError: any file is missing, unreadable or does not fit; nothing is labelled; see `check_items`.
             Or `keep` leaves no item.
-        ValueError: `keep` or `labeled_fraction` is out of range.
+        ValueError: `keep`, `labeled_fraction` or `middle_slices` is out of range.
 
     Example:
         >>> import tempfile
@@ -93,12 +96,16 @@ def training_items(
     """
     if keep not in ("all", "labeled", "unlabeled"):
         raise ValueError(f"`keep` must be all, labeled or unlabeled, got {keep!r}.")
+    if middle_slices is not None and middle_slices < 1:
+        raise ValueError(f"`middle_slices` must be at least 1, or None for all, got {middle_slices}.")
     items = load_section(dataset_dir, section)
     check_items(items, label_values=label_values)
     if labeled_fraction != 1:
         items = split_labeled(items, labeled_fraction, seed)
     items = slice_items(items, cache_dir or Path(dataset_dir) / ".slices")
     items = [{**item, "labeled": int("label" in item)} for item in items]
+    if middle_slices is not None:
+        items = _middle(items, middle_slices)
     labeled = sum(item["labeled"] for item in items)
     logger.info("%s: %d slices for %s, %d of them labelled.", dataset_dir, len(items), section, labeled)
     kept = [item for item in items if keep == "all" or item["labeled"] == (keep == "labeled")]
@@ -108,3 +115,13 @@ def training_items(
             "Set `labeled_fraction` below 1, list cases without label, or keep all."
         )
     return kept
+
+
+def _middle(items: list[Item], count: int) -> list[Item]:
+    """The middle `count` slices of each patient, in the items' order; of an even rest the lower one stays."""
+    stacks: dict[str, list[int]] = {}
+    for position in sorted(range(len(items)), key=lambda i: items[i].get("slice", i)):
+        stacks.setdefault(items[position]["patient"], []).append(position)
+    starts = {patient: max(0, (len(stack) - count) // 2) for patient, stack in stacks.items()}
+    kept = {i for patient, stack in stacks.items() for i in stack[starts[patient] : starts[patient] + count]}
+    return [item for position, item in enumerate(items) if position in kept]

@@ -219,3 +219,29 @@ def test_other_label_values(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unexpected label values 2"):
         training_items(folder)
     assert len(training_items(folder, label_values=(0, 1, 2))) == 3
+
+
+def test_middle_slices_are_the_middle_ones_of_each_patient_in_order_of_their_number(tmp_path: Path) -> None:
+    folder = volumes(tmp_path / "data", [True, False, True], depth=7)
+    items = training_items(folder, middle_slices=2)
+    assert [(i["patient"], i["slice"]) for i in items if i["patient"] == "p1"] == [("p1", 2), ("p1", 3)]
+    both = sorted(i["slice"] for i in items if i["patient"] == "p0")  # two volumes, 0 0 1 1 ... 6 6
+    assert both == [3, 3]
+    assert len(training_items(folder, middle_slices=100)) == 21
+
+
+def test_middle_slices_of_listed_slices_follow_their_number_not_their_order(tmp_path: Path) -> None:
+    items = []
+    for number in (30, 10, 50, 20, 40):
+        picture = np.random.default_rng(number).integers(0, 255, (8, 8), np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / f"l{number}.png")
+        items.append({"image": f"{number}.png", "label": f"l{number}.png", "patient": "p", "slice": number})
+    write_datalist(tmp_path / "datalist.json", {"training": items})
+    kept = training_items(tmp_path, middle_slices=3)
+    assert [item["slice"] for item in kept] == [30, 20, 40]
+
+
+def test_middle_slices_must_be_positive(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="middle_slices"):
+        training_items(tmp_path, middle_slices=0)
