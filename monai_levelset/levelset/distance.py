@@ -137,9 +137,9 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
     phi = wide(phi)
     near, distance = _subcell(phi, h)
     height = torch.where(near, distance, phi.abs())
+    step = 0.5 * min(h) * (~near).to(phi.dtype)
     for _ in range(steps):
-        raised = height + 0.5 * min(h) * (1 - _upwind_slope(height, h))
-        height = torch.where(near, distance, raised)
+        height = height + step * (1 - _upwind_slope(height, h))
     has_contour = near.flatten(2).any(2).view(*near.shape[:2], *(1,) * len(h))
     return torch.where(has_contour, torch.where(phi > 0, height, -height), phi)
 
