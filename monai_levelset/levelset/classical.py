@@ -231,7 +231,7 @@ def drlse(
 
     Forces: `EdgeForce(measure="dirac")` on the edge indicator of the image scaled to [0, 1] per item and
     channel, and `DistanceRegularization` with the double-well potential. The paper's constants, but for the
-    indicator's contrast, which does not depend on the unit of the image.
+    balloon and the step, see there, and the indicator's contrast, which does not depend on the image's unit.
 
     Args:
         image: `(B, C, *spatial)`, 2D or 3D, in any unit.

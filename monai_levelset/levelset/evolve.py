@@ -142,7 +142,7 @@ def evolve(
             wait for the device, to stop when no item is left moving.
         record_energy: return the energy at each check. Energies are detached.
         checkpoint: keep only phi and the states of each step for the backward pass, and compute the rest of
-            the step again there: a fraction of the memory for about a third more time.
+            the step again there: a fraction of the memory for about half more time.
         compile: run each step through `torch.compile`. Several times faster, but the first call with new
             shapes or new kinds of forces takes seconds.
 
