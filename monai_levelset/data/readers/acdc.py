@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.readers.base import Case, SourceListing
-from monai_levelset.data.readers.files import by_key, check_options, strip_suffix, visible_files
+from monai_levelset.data.readers.files import by_key, check_options, strip_suffix
 from monai_levelset.data.readers.label_grid import save_nifti
+from monai_levelset.data.readers.listing import visible_files
 from monai_levelset.data.readers.splits import read_splits
 
 __all__ = ["convert_acdc", "read_acdc"]

@@ -23,8 +23,9 @@ from monai_levelset.data.readers.dicom_series import (
     series_problems,
     sorted_slices,
 )
-from monai_levelset.data.readers.files import check_options, plain_name, visible_files
+from monai_levelset.data.readers.files import check_options, plain_name
 from monai_levelset.data.readers.label_grid import check_tissue, save_nifti, tissue_share
+from monai_levelset.data.readers.listing import visible_files
 
 __all__ = ["convert_series", "read_chaos", "read_dicom_folder"]
 

@@ -1,4 +1,4 @@
-"""Which files of a data set's folder count, and which belong together."""
+"""Names of files as keys of cases, and the options of readers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from monai_levelset.data.checks import check_folder
 from monai_levelset.data.errors import DataError
-from monai_levelset.data.readers.listing import list_files
 
-__all__ = ["by_key", "check_options", "plain_name", "strip_suffix", "visible_files"]
-
-
-def visible_files(source: Path) -> list[Path]:
-    """All files of a source, at any depth, without what archives and file managers leave behind.
-
-    Raises:
-        DataError: where `source` is missing, a file, or empty.
-    """
-    return list_files(check_folder(source))
+__all__ = ["by_key", "check_options", "plain_name", "strip_suffix"]
 
 
 def strip_suffix(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monai_levelset.data.checks import check_folder
 
-__all__ = ["JUNK", "find_folders", "is_junk", "list_files"]
+__all__ = ["JUNK", "find_folders", "is_junk", "list_files", "visible_files"]
 
 JUNK = frozenset({".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini"})
 """Names that are no data."""
@@ -54,6 +54,15 @@ def list_files(folder: Path, *suffixes: str) -> list[Path]:
             found += [Path(parent, name) for name in wanted if not is_junk(name)]
         seen.add(real)
     return sorted(found)
+
+
+def visible_files(source: Path) -> list[Path]:
+    """All files of a source, at any depth, without what archives and file managers leave behind.
+
+    Raises:
+        DataError: where `source` is missing, a file, or empty.
+    """
+    return list_files(check_folder(source))
 
 
 def find_folders(source: Path, matches: Callable[[Path], bool], *, depth: int = 2) -> list[Path]:

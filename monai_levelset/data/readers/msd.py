@@ -10,8 +10,8 @@ from typing import Any
 from monai_levelset.data.checks import check_folder
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.readers.base import Case, SourceListing
-from monai_levelset.data.readers.files import check_options, strip_suffix, visible_files
-from monai_levelset.data.readers.listing import is_junk
+from monai_levelset.data.readers.files import check_options, strip_suffix
+from monai_levelset.data.readers.listing import is_junk, visible_files
 
 __all__ = ["read_msd"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.readers.base import Case, SourceListing
-from monai_levelset.data.readers.files import by_key, check_options, visible_files
+from monai_levelset.data.readers.files import by_key, check_options
 from monai_levelset.data.readers.label_grid import mend_labels
+from monai_levelset.data.readers.listing import visible_files
 from monai_levelset.data.readers.metaimage import metaimage_problems
 
 __all__ = ["read_promise12"]
