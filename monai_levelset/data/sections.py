@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_levelset.data.axes import check_axcodes
 from monai_levelset.data.checks import check_folder, check_items
 from monai_levelset.data.datalist import Item, load_datalist, split_labeled
 from monai_levelset.data.errors import DataError
@@ -62,6 +63,7 @@ def training_items(
     cache_dir: str | Path | None = None,
     label_values: Sequence[int] = (0, 1, 255),
     middle_slices: int | None = None,
+    axcodes: str | None = None,
 ) -> list[Item]:
     """Items of one section as 2D slices, after every file was checked.
 
@@ -76,6 +78,8 @@ def training_items(
         label_values: what labels may hold.
         middle_slices: take only so many slices from the middle of each patient's, as Tang et al. (2017) take
             six of each liver scan; None: all. Slices are in the order of their number, whatever is labelled.
+        axcodes: bring volumes to these axes, such as `PLS`, before they are cut along the third; see
+            `slice_items`. Give `Orientationd` the same codes where the network meets whole volumes.
 
     Returns:
         The items; those without `label` have `labeled` 0.
@@ -83,7 +87,8 @@ def training_items(
     Raises:
         DataError: any file is missing, unreadable or does not fit; nothing is labelled; see `check_items`.
             Or `keep` leaves no item.
-        ValueError: `keep`, `labeled_fraction` or `middle_slices` is out of range.
+        ValueError: `keep`, `labeled_fraction` or `middle_slices` is out of range, or `axcodes` does not name
+            three axes.
 
     Example:
         >>> import tempfile
@@ -98,11 +103,13 @@ def training_items(
         raise ValueError(f"`keep` must be all, labeled or unlabeled, got {keep!r}.")
     if middle_slices is not None and middle_slices < 1:
         raise ValueError(f"`middle_slices` must be at least 1, or None for all, got {middle_slices}.")
+    if axcodes is not None:
+        check_axcodes(axcodes)
     items = load_section(dataset_dir, section)
     check_items(items, label_values=label_values)
     if labeled_fraction != 1:
         items = split_labeled(items, labeled_fraction, seed)
-    items = slice_items(items, cache_dir or Path(dataset_dir) / ".slices")
+    items = slice_items(items, cache_dir or Path(dataset_dir) / ".slices", axcodes=axcodes)
     items = [{**item, "labeled": int("label" in item)} for item in items]
     if middle_slices is not None:
         items = _middle(items, middle_slices)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_levelset.data.atomic import atomic_path
+from monai_levelset.data.axes import check_axcodes, turn_axes
 from monai_levelset.data.datalist import Item
 from monai_levelset.data.errors import DataError
 from monai_levelset.data.grids import Grid, read_array, read_grid
@@ -30,6 +31,7 @@ def slice_items(
     cache_dir: str | Path,
     *,
     axis: int | Literal["through-plane"] = "through-plane",
+    axcodes: str | None = None,
     keep_empty: bool = True,
     workers: int | None = None,
 ) -> list[Item]:
@@ -46,18 +48,24 @@ def slice_items(
         cache_dir: folder for the slices.
         axis: array axis to cut along, or `through-plane`: the axis whose spacing differs most from the
             others, the last one where all are equal.
+        axcodes: where the three axes shall point, such as `PLS`: posterior, left, superior. Every volume is
+            brought to these axes first, by the affine of its grid as MONAI's `Orientationd` does it (axes are
+            swapped and flipped, nothing is resampled), and is then cut along the third of them. Use it where
+            a network has learnt how a body lies. None: axes stay as they are in the file. 2D inputs are not
+            turned.
         keep_empty: whether to list slices whose label is empty. Slices of unlabelled volumes are always
             listed: choosing among them would need their labels.
         workers: threads; None: as many as there are processors, at most 8.
 
     Returns:
         One item per slice in order: `image`, `label` (absent where the volume has none), `labeled`,
-        `patient`, `id` (the volume's with `-s012`), `slice` (index along the axis), `spacing` (in-plane, mm),
-        and the other entries of the volume's item.
+        `patient`, `id` (the volume's with `-s012`), `slice` (index along the axis, after `axcodes`),
+        `spacing` (in-plane, mm), and the other entries of the volume's item.
 
     Raises:
         DataError: where a file is missing or corrupt, or image and label differ in shape.
-        ValueError: where `axis` is neither `through-plane` nor 0, 1 or 2.
+        ValueError: where `axis` is neither `through-plane` nor 0, 1 or 2, where `axcodes` does not name three
+            different axes, or where both are given.
 
     Example:
         >>> import tempfile, nibabel
@@ -70,7 +78,14 @@ def slice_items(
     """
     if axis not in ("through-plane", 0, 1, 2):
         raise ValueError(f"axis must be 'through-plane', 0, 1 or 2, not {axis!r}")
-    cut = partial(_cut_item, cache_dir=Path(cache_dir).absolute(), axis=axis, keep_empty=keep_empty)
+    if axcodes is not None:
+        check_axcodes(axcodes)
+        if axis not in ("through-plane", 2):
+            raise ValueError(
+                f"axis={axis!r} and axcodes={axcodes!r}: axcodes are cut along the third. Drop axis."
+            )
+    folder = Path(cache_dir).absolute()
+    cut = partial(_cut_item, cache_dir=folder, axis=axis, axcodes=axcodes, keep_empty=keep_empty)
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         return [item for cut_items in pool.map(cut, items) for item in cut_items]
 
@@ -100,18 +115,23 @@ def through_plane_axis(grid: Grid) -> int:
 
 
 def _cut_item(
-    item: Mapping[str, Any], *, cache_dir: Path, axis: int | Literal["through-plane"], keep_empty: bool
+    item: Mapping[str, Any],
+    *,
+    cache_dir: Path,
+    axis: int | Literal["through-plane"],
+    axcodes: str | None,
+    keep_empty: bool,
 ) -> list[Item]:
     images = _paths(item["image"])
     label = Path(item["label"]) if item.get("label") else None
     grid = read_grid(images[0])
     if len(grid.shape) == 2:
         return [dict(item)]
-    cut_axis = through_plane_axis(grid) if axis == "through-plane" else int(axis)
+    cut_axis = 2 if axcodes else through_plane_axis(grid) if axis == "through-plane" else int(axis)
     name = str(item.get("id") or images[0].name.split(".")[0])
-    folder = cache_dir / f"{_safe(name)}-{_key(images, label, cut_axis)}"
+    folder = cache_dir / f"{_safe(name)}-{_key(images, label, cut_axis, axcodes)}"
     if not (folder / _INDEX).is_file():
-        _write_slices(folder, images, label, cut_axis)
+        _write_slices(folder, images, label, cut_axis, axcodes)
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     kept = [entry for entry in index if keep_empty or label is None or not entry["empty"]]
     return [_slice_item(item, name, folder, entry, label is not None) for entry in kept]
@@ -134,9 +154,11 @@ def _slice_item(
     }
 
 
-def _write_slices(folder: Path, images: Sequence[Path], label: Path | None, axis: int) -> None:
-    volumes = [_moved(path, axis) for path in images]
-    mask = _moved(label, axis) if label is not None else None
+def _write_slices(
+    folder: Path, images: Sequence[Path], label: Path | None, axis: int, axcodes: str | None = None
+) -> None:
+    volumes = [_moved(path, axis, axcodes) for path in images]
+    mask = _moved(label, axis, axcodes) if label is not None else None
     shape = volumes[0][0].shape[:3]
     for path, (values, _) in zip(
         [*images, *([label] if label else [])], [*volumes, *([mask] if mask else [])], strict=True
@@ -166,11 +188,13 @@ def _write_slice(
     return entry
 
 
-def _moved(path: Path, axis: int) -> tuple[NDArray[Any], Grid]:
+def _moved(path: Path, axis: int, axcodes: str | None) -> tuple[NDArray[Any], Grid]:
     """Values with the cut axis first; grid with the cut axis last."""
     values, grid = read_array(path)
     if len(grid.shape) != 3:
         raise DataError(f"{path}: it is 2D while its image is a volume. Give the label of the whole volume.")
+    if axcodes is not None:
+        values, grid = turn_axes(values, grid, axcodes)
     order = [a for a in range(3) if a != axis]
     spacing = [grid.spacing[a] for a in (*order, axis)]
     shape = tuple(grid.shape[a] for a in (*order, axis))
@@ -194,8 +218,8 @@ def _save(path: Path, plane: NDArray[Any], spacing: Sequence[float], thickness: 
     nib.save(image, path)
 
 
-def _key(images: Sequence[Path], label: Path | None, axis: int) -> str:
-    parts: list[Any] = [_VERSION, axis]
+def _key(images: Sequence[Path], label: Path | None, axis: int, axcodes: str | None) -> str:
+    parts: list[Any] = [_VERSION, axis, *([axcodes] if axcodes else [])]
     for path in [*images, *([label] if label else [])]:
         if not path.exists():
             raise DataError(f"{path}: the file does not exist. Correct the data list or put the file there.")
