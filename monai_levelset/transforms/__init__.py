@@ -3,6 +3,7 @@
 from .batch_augmentation import BatchAugmentation
 from .confidence_map import confidence_map, extreme_point_heatmap
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
+from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
@@ -14,6 +15,8 @@ __all__ = [
     "FillLabeld",
     "InPlaneCenterCrop",
     "InPlaneCenterCropd",
+    "InPlaneSpacing",
+    "InPlaneSpacingd",
     "LevelSetRefinement",
     "LevelSetRefinementd",
     "NormalizeSlices",

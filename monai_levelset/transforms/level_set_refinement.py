@@ -195,6 +195,8 @@ class LevelSetRefinementd(MapTransform):
         keys: keys of the probabilities.
         image_key: key of the network's input on the same grid, read with `edge_contrast` only.
         slicewise: treat the last axis of 3D data as a batch of 2D slices.
+        soft: put the soft mask H(phi) in place, 1/2 on the contour, to be interpolated to another grid and
+            thresholded there.
         allow_missing_keys: see MONAI.
         kwargs: arguments of `LevelSetRefinement`.
 
@@ -215,12 +217,14 @@ class LevelSetRefinementd(MapTransform):
         *,
         image_key: str = "image",
         slicewise: bool = True,
+        soft: bool = False,
         allow_missing_keys: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.image_key, self.slicewise = image_key, slicewise
         self.refine = LevelSetRefinement(**kwargs)
+        self._apply = self.refine.soft if soft else self.refine
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Refined copy of the dictionary."""
@@ -238,13 +242,13 @@ class LevelSetRefinementd(MapTransform):
         if plain.ndim == 4 and self.slicewise:
             mask = self._refine_slices(plain, image)
         else:
-            mask = self.refine(plain[None], None if image is None else image[None])[0]
+            mask = self._apply(plain[None], None if image is None else image[None])[0]
         return torch.zeros_like(foreground) + mask.to(foreground.dtype)
 
     def _refine_slices(self, probability: Tensor, image: Tensor | None) -> Tensor:
         parts = probability.permute(3, 0, 1, 2).split(12)
         images = [None] * len(parts) if image is None else image.permute(3, 0, 1, 2).split(12)
-        masks = [self.refine(*pair) for pair in zip(parts, images, strict=True)]
+        masks = [self._apply(*pair) for pair in zip(parts, images, strict=True)]
         return torch.cat(masks).permute(1, 2, 3, 0)
 
 
