@@ -29,6 +29,7 @@ MAX_VOXELS = 2**31
 
 _DEFLATE_LIMIT = 1032  # no deflate stream expands by more than this factor
 _PILLOW = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+_META_IMAGE = {".mha", ".mhd"}
 _ITK_LOCK = Lock()
 _READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, SyntaxError, MemoryError, zlib.error)
 
@@ -207,25 +208,42 @@ def _load_itk() -> Any:
 def _itk(path: Path) -> tuple[Grid, Any]:
     itk = _load_itk()
     if path.is_file():
-        _check_size(path, _itk_declared(itk, path), item_bytes=1)
-    from monai.data import ITKReader
-
-    reader = ITKReader()
-    values, meta = reader.get_data(reader.read(str(path)))
+        declared = _itk_declared(itk, path)
+        _check_size(path, declared, item_bytes=1)
+        if declared.affine is not None:
+            _check_affine(path, declared)
+            return declared, lambda: _itk_read(path)[0]
+    values, meta = _itk_read(path)
     shape = tuple(int(n) for n in meta["spatial_shape"])
     grid = Grid(shape, np.asarray(meta["affine"], dtype=np.float64), values.size // max(math.prod(shape), 1))
     _check_affine(path, grid)
     return grid, lambda: values
 
 
+def _itk_read(path: Path) -> tuple[NDArray[Any], dict[str, Any]]:
+    from monai.data import ITKReader
+
+    reader = ITKReader()
+    return reader.get_data(reader.read(str(path)))
+
+
 def _itk_declared(itk: Any, path: Path) -> Grid:
+    """What the header states; an affine for MetaImage volumes alone, whose headers need no interpretation."""
     io = itk.ImageIOFactory.CreateImageIO(str(path), itk.CommonEnums.IOFileMode_ReadMode)
     if io is None:
         raise OSError("no reader knows this format")
     io.SetFileName(str(path))
     io.ReadImageInformation()
-    shape = tuple(int(io.GetDimensions(axis)) for axis in range(io.GetNumberOfDimensions()))
-    return Grid(shape, channels=int(io.GetNumberOfComponents()))
+    axes = range(io.GetNumberOfDimensions())
+    shape = tuple(int(io.GetDimensions(axis)) for axis in axes)
+    spacing = np.array([io.GetSpacing(axis) for axis in axes])
+    affine = None
+    if path.suffix.lower() in _META_IMAGE and len(shape) == 3 and (spacing > 0).all():
+        lps = np.eye(4)
+        lps[:3, :3] = np.stack([io.GetDirection(axis) for axis in axes], 1) * spacing
+        lps[:3, 3] = [io.GetOrigin(axis) for axis in axes]
+        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+    return Grid(shape, affine, int(io.GetNumberOfComponents()))
 
 
 def _check_size(path: Path, grid: Grid, *, item_bytes: int) -> None:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monai_levelset.data.atomic import atomic_path
-from monai_levelset.data.axes import check_axcodes, turn_axes
+from monai_levelset.data.axes import check_axcodes
 from monai_levelset.data.datalist import Item
 from monai_levelset.data.errors import DataError
-from monai_levelset.data.grids import Grid, read_array, read_grid
+from monai_levelset.data.grids import Grid, read_grid
+from monai_levelset.data.slice_files import Cut, image_slices, label_slices
 
 __all__ = ["slice_items", "through_plane_axis"]
-
-_VERSION = 1  # part of the cache key: raise it whenever the written files change
-_INDEX = "index.json"
 
 
 def slice_items(
@@ -39,12 +33,13 @@ def slice_items(
 
     Slices are uncompressed 2D NIfTI files that `LoadImaged` reads without copying a volume; their affine is a
     diagonal that holds the in-plane spacing, so that `pixdim` is right. Axes keep the volume's order. A
-    folder per volume is made whole or not at all, and its name holds a hash of the files' paths, sizes and
-    times: an interrupted run continues, a changed volume is cut anew. 2D inputs (PNG, JPG, 2D NIfTI) pass
-    through unchanged.
+    folder per image and one per label are made whole or not at all, and their names hold a hash of the files'
+    paths, sizes and times: an interrupted run continues, a changed volume is cut anew, and a case that gains
+    or loses its label keeps the slices of its image. 2D inputs (PNG, JPG, 2D NIfTI) pass through unchanged.
 
     Args:
-        items: data-list items with `image` (a path, or a list with one file per channel) and perhaps `label`.
+        items: data-list items with `image` (a path, or a list with one file per channel) and perhaps `label`
+            (a path, or a list with one file per annotator, which stays a list).
         cache_dir: folder for the slices.
         axis: array axis to cut along, or `through-plane`: the axis whose spacing differs most from the
             others, the last one where all are equal.
@@ -53,7 +48,7 @@ def slice_items(
             swapped and flipped, nothing is resampled), and is then cut along the third of them. Use it where
             a network has learnt how a body lies. None: axes stay as they are in the file. 2D inputs are not
             turned.
-        keep_empty: whether to list slices whose label is empty. Slices of unlabelled volumes are always
+        keep_empty: whether to list slices whose labels are all empty. Slices of unlabelled volumes are always
             listed: choosing among them would need their labels.
         workers: threads; None: as many as there are processors, at most 8.
 
@@ -122,115 +117,35 @@ def _cut_item(
     axcodes: str | None,
     keep_empty: bool,
 ) -> list[Item]:
-    images = _paths(item["image"])
-    label = Path(item["label"]) if item.get("label") else None
+    images, labels = _paths(item["image"]), _paths(item.get("label") or [])
     grid = read_grid(images[0])
     if len(grid.shape) == 2:
         return [dict(item)]
-    cut_axis = 2 if axcodes else through_plane_axis(grid) if axis == "through-plane" else int(axis)
+    cut = Cut(through_plane_axis(grid) if axis == "through-plane" else int(axis), axcodes)
     name = str(item.get("id") or images[0].name.split(".")[0])
-    folder = cache_dir / f"{_safe(name)}-{_key(images, label, cut_axis, axcodes)}"
-    if not (folder / _INDEX).is_file():
-        _write_slices(folder, images, label, cut_axis, axcodes)
-    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    kept = [entry for entry in index if keep_empty or label is None or not entry["empty"]]
-    return [_slice_item(item, name, folder, entry, label is not None) for entry in kept]
-
-
-def _slice_item(
-    item: Mapping[str, Any], name: str, folder: Path, entry: Mapping[str, Any], labeled: bool
-) -> Item:
-    files = [str(folder / file) for file in entry["image"]]
-    rest = {key: value for key, value in item.items() if key not in ("image", "label")}
-    return {
-        **rest,
-        "image": files[0] if len(files) == 1 else files,
-        **({"label": str(folder / entry["label"])} if labeled else {}),
-        "labeled": int(labeled),
-        "patient": item.get("patient", name),
-        "id": f"{name}-s{entry['slice']:03d}",
-        "slice": entry["slice"],
-        "spacing": entry["spacing"],
-    }
-
-
-def _write_slices(
-    folder: Path, images: Sequence[Path], label: Path | None, axis: int, axcodes: str | None = None
-) -> None:
-    volumes = [_moved(path, axis, axcodes) for path in images]
-    mask = _moved(label, axis, axcodes) if label is not None else None
-    shape = volumes[0][0].shape[:3]
-    for path, (values, _) in zip(
-        [*images, *([label] if label else [])], [*volumes, *([mask] if mask else [])], strict=True
-    ):
-        if values.shape[:3] != shape:
+    slices = image_slices(cache_dir, name, images, cut)
+    annotations = [label_slices(cache_dir, name, path, cut) for path in labels]
+    for path, (shape, _) in zip(labels, annotations, strict=True):
+        if shape != cut.shape(grid):
             raise DataError(f"{path}: its size differs from that of {images[0]}. Resample it onto that grid.")
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        index = [_write_slice(temporary, k, volumes, mask) for k in range(shape[0])]
-        (temporary / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+    listed = []
+    for k, (files, spacing) in enumerate(slices):
+        of_slice = [entries[k] for _, entries in annotations]
+        if keep_empty or not labels or not all(empty for _, empty in of_slice):
+            described = {"patient": item.get("patient", name), "id": f"{name}-s{k:03d}", "slice": k}
+            label = [file for file, _ in of_slice]
+            listed.append({**_files(item, files, label), **described, "spacing": spacing})
+    return listed
 
 
-def _write_slice(
-    folder: Path, k: int, volumes: Sequence[tuple[NDArray[Any], Grid]], mask: Any
-) -> dict[str, Any]:
-    spacing, thickness = volumes[0][1].spacing[:2], volumes[0][1].spacing[2]
-    channels = [plane for values, _ in volumes for plane in _channels(values[k])]
-    names = [
-        f"image_{k:03d}.nii" if len(channels) == 1 else f"image_{k:03d}_{c}.nii" for c in range(len(channels))
-    ]
-    for name, plane in zip(names, channels, strict=True):
-        _save(folder / name, plane, spacing, thickness)
-    entry: dict[str, Any] = {"slice": k, "image": names, "spacing": list(spacing), "empty": False}
-    if mask is not None:
-        entry.update(label=f"label_{k:03d}.nii", empty=not bool(np.any(mask[0][k])))
-        _save(folder / entry["label"], mask[0][k], spacing, thickness)
-    return entry
-
-
-def _moved(path: Path, axis: int, axcodes: str | None) -> tuple[NDArray[Any], Grid]:
-    """Values with the cut axis first; grid with the cut axis last."""
-    values, grid = read_array(path)
-    if len(grid.shape) != 3:
-        raise DataError(f"{path}: it is 2D while its image is a volume. Give the label of the whole volume.")
-    if axcodes is not None:
-        values, grid = turn_axes(values, grid, axcodes)
-    order = [a for a in range(3) if a != axis]
-    spacing = [grid.spacing[a] for a in (*order, axis)]
-    shape = tuple(grid.shape[a] for a in (*order, axis))
-    return np.moveaxis(values, axis, 0), Grid(shape, np.diag([*spacing, 1.0]), grid.channels)
-
-
-def _channels(plane: NDArray[Any]) -> list[NDArray[Any]]:
-    return [plane] if plane.ndim == 2 else [plane[..., c] for c in range(plane.shape[-1])]
-
-
-def _save(path: Path, plane: NDArray[Any], spacing: Sequence[float], thickness: float) -> None:
-    import nibabel as nib
-
-    values = np.ascontiguousarray(plane)
-    if values.dtype.kind == "b":
-        values = values.astype(np.uint8)
-    elif values.dtype.itemsize == 8:
-        values = values.astype(np.float32 if values.dtype.kind == "f" else np.int32)
-    image = nib.Nifti1Image(values, np.diag([*spacing, thickness, 1.0]))
-    image.header.set_xyzt_units("mm")
-    nib.save(image, path)
-
-
-def _key(images: Sequence[Path], label: Path | None, axis: int, axcodes: str | None) -> str:
-    parts: list[Any] = [_VERSION, axis, *([axcodes] if axcodes else [])]
-    for path in [*images, *([label] if label else [])]:
-        if not path.exists():
-            raise DataError(f"{path}: the file does not exist. Correct the data list or put the file there.")
-        state = path.stat()
-        parts.append([str(path.resolve()), state.st_size, state.st_mtime_ns])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+def _files(item: Mapping[str, Any], images: list[str], labels: list[str]) -> Item:
+    """The item with the files of one slice; several annotators stay a list, as the volume's are."""
+    rest = {key: value for key, value in item.items() if key not in ("image", "label")}
+    image: Item = {"image": images[0] if len(images) == 1 else images}
+    if labels:
+        image["label"] = labels[0] if isinstance(item["label"], (str, os.PathLike)) else labels
+    return {**rest, **image, "labeled": int(bool(labels))}
 
 
 def _paths(value: Any) -> list[Path]:
     return [Path(v) for v in value] if isinstance(value, (list, tuple)) else [Path(value)]
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.transforms import LoadImage
 from PIL import Image
 
 from monai_levelset.data import (
@@ -17,6 +18,7 @@ from monai_levelset.data import (
     check_items,
     check_splits,
     check_writable,
+    grids,
 )
 from monai_levelset.data.grids import _load_itk, read_array, read_grid
 
@@ -98,6 +100,30 @@ def write_itk(path: Path, values: np.ndarray, spacing: tuple[float, ...] = (1.0,
     image = itk.image_from_array(np.ascontiguousarray(values.T))
     image.SetSpacing(spacing)
     itk.imwrite(image, str(path))
+
+
+@pytest.mark.parametrize("extension", ["mha", "mhd"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_metaimage_grid_is_that_of_its_values_and_of_monai(
+    tmp_path: Path, extension: str, sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = "ObjectType = Image\nNDims = 3\nTransformMatrix = 0 1 0 -0.6 0 0.8 0.8 0 0.6\nOffset = 1 2 3\n"
+    header += f"ElementSpacing = {sign * 1.5} 2 8\nDimSize = 3 4 5\nElementType = MET_SHORT\n"
+    content = np.arange(60, dtype="<i2").tobytes()
+    path = tmp_path / f"a.{extension}"
+    if extension == "mha":
+        path.write_bytes(header.encode() + b"ElementDataFile = LOCAL\n" + content)
+    else:
+        path.write_text(header + "ElementDataFile = a.raw\n")
+        (tmp_path / "a.raw").write_bytes(content)
+    values, grid = read_array(path)
+    expected = LoadImage(image_only=True)(path)
+    np.testing.assert_array_equal(values, expected.numpy())
+    np.testing.assert_allclose(grid.affine, expected.affine.numpy(), atol=1e-12)
+    assert grid.shape == values.shape == (3, 4, 5)
+    if sign > 0:
+        monkeypatch.setattr(grids, "_itk_read", lambda path: pytest.fail("the values were read"))
+    assert read_grid(path).spacing == pytest.approx((1.5, 2.0, 8.0))
 
 
 def test_mha_has_the_axes_and_affine_of_the_same_nifti(tmp_path: Path) -> None:
