@@ -9,8 +9,10 @@ from typing import Any
 
 from monai_levelset.data.checks import check_folder, check_writable
 
-#: target -> module and function
-TARGETS = {"tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_left_ventricle"}
+#: target -> module and function, which gets the target's name first
+TARGETS = dict.fromkeys(
+    ("tang2017-lv", "tang2017-liver"), "monai_levelset.reproduce.tang2017:reproduce_table_1"
+)
 
 
 def reproduce(
@@ -22,8 +24,12 @@ def reproduce(
     interrupted ones go on from their last epoch: run the same command again.
 
     Args:
-        target: which table; `tang2017-lv`.
-        data: folder of the data, as the target's bundle reads it.
+        target: which table; `tang2017-lv` (left ventricle) or `tang2017-liver`.
+        data: folder of the data: with `datalist.json`, or as published: the Sunnybrook pictures for
+            `tang2017-lv`; for `tang2017-liver` 8-bit slices (`images`, `labels` and `splits.json`), which are
+            prepared into `out/data`. Without a test section the validation section is reported on, and a part
+            of the training patients chooses the checkpoints. Without a training section, the finished
+            trainings in `out/runs` are scored.
         out: folder for the results; its subfolder `runs` holds the trainings.
         seeds: how many seeds: 0, 1, 2, ...
         epochs: length of the pre-training in passes over the labelled items; the other trainings scale with
@@ -41,7 +47,7 @@ def reproduce(
         >>> reproduce("tang2018-lv", "data", "out")
         Traceback (most recent call last):
         ...
-        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv
+        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv, tang2017-liver
     """
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; choose from {', '.join(TARGETS)}")
@@ -52,4 +58,4 @@ def reproduce(
     check_writable(out)
     module, name = TARGETS[target].split(":")
     run: Callable[..., dict[str, Any]] = getattr(import_module(module), name)
-    return run(Path(data), Path(out), seeds=seeds, epochs=epochs, jobs=jobs)
+    return run(target, Path(data), Path(out), seeds=seeds, epochs=epochs, jobs=jobs)

@@ -14,25 +14,25 @@ from torch import Tensor
 from monai_levelset.metrics import load_volume
 from monai_levelset.report import ModelRow, convergence_figure, model_figure, save_figure
 from monai_levelset.reproduce.models import level_set, load_network
+from monai_levelset.reproduce.parts import Parts
 from monai_levelset.reproduce.sections import Section
+from monai_levelset.reproduce.targets import ROWS, Target
 from monai_levelset.transforms import LevelSetRefinement
 
 _EVERY = 5
 
 
-def write_figures(
-    bundle: Path, data: Path, out: Path, rows: Mapping[str, tuple[str, bool]], run: Mapping[str, Any]
-) -> None:
-    """`convergence.png` (Fig. 2) and `models.png` (Fig. 3) of one seed's test images.
+def write_figures(target: Target, parts: Parts, out: Path, run: Mapping[str, Any]) -> None:
+    """`convergence.png` (Fig. 2) and `models.png` (Fig. 3) of one seed's scored images.
 
     Figure 3 shows the 90th, 50th, 25th and 10th percentile of FCN-levelset's Dice; figure 2 an image that the
     refinement helps more than 95 % of the images.
     """
-    test, folder = Section.load(bundle, data, "test"), out / run["folder"]
-    maps = {stage: test.probabilities(load_network(folder / stage)) for stage, _ in rows.values()}
+    test, folder = Section.load(target, parts.folder, parts.scored), out / run["folder"]
+    maps = {stage: test.probabilities(load_network(target, folder / stage)) for stage, _ in ROWS.values()}
     masks = {}
-    for row, (stage, refine) in rows.items():
-        result = test.refined(maps[stage], level_set(bundle, folder / stage)) if refine else maps[stage] > 0.5
+    for row, (stage, refine) in ROWS.items():
+        result = test.refined(maps[stage], level_set(target, folder / stage).soft) if refine else maps[stage]
         masks[row] = test.whole(result)
     scores = [case["dice"] for case in run["rows"]["FCN-levelset"]["cases"]]
     order = np.argsort(scores)
@@ -41,13 +41,13 @@ def write_figures(
     figure = model_figure(
         [
             ModelRow(
-                _short(test.items[i]["id"]), image, test.labels[i].T, {row: masks[row][i].T for row in rows}
+                _short(test.items[i]["id"]), image, test.labels[i].T, {row: masks[row][i].T for row in ROWS}
             )
             for i, image in zip(chosen, whole, strict=True)
         ]
     )
     save_figure(figure, out / "models.png", dpi=110)
-    refine_with = level_set(bundle, folder / "joint")
+    refine_with = level_set(target, folder / "joint")
     gains = np.subtract(scores, [case["dice"] for case in run["rows"]["jointly trained FCN"]["cases"]])
     helped = int(np.argsort(gains)[round(0.95 * (len(gains) - 1))])
     save_figure(_convergence(test, maps["joint"], refine_with, helped), out / "convergence.png", dpi=110)
@@ -66,29 +66,31 @@ def whole_image(test: Section, index: int) -> NDArray[Any]:
 
 def _convergence(test: Section, maps: Tensor, refine: LevelSetRefinement, index: int) -> Any:
     """From a circle a clinician might click, and from the probability map."""
-    probability = maps[index][None]
+    probability, image = maps[index][None], test.batch()[index][None]
     truth = _cut(test, index)
     starts = {"circle": _circle(probability, truth), "probability map": refine.initial_mask(probability)}
     steps = list(range(0, refine.steps + 1, _EVERY))
-    evolutions = {name: _evolution(refine, probability, start, steps) for name, start in starts.items()}
-    image = np.asarray(test.images[index][0]).T
-    return convergence_figure(image, truth.T, evolutions, steps=steps)
+    evolutions = {
+        name: _evolution(refine, probability, image, start, steps) for name, start in starts.items()
+    }
+    return convergence_figure(image[0, 0].numpy().T, truth.T, evolutions, steps=steps)
 
 
 def _evolution(
-    refine: LevelSetRefinement, probability: Tensor, start: Tensor, steps: list[int]
+    refine: LevelSetRefinement, probability: Tensor, image: Tensor, start: Tensor, steps: list[int]
 ) -> list[NDArray[Any]]:
     whole = refine.steps
     phis = []
     for count in steps:
         refine.steps = count
-        phis.append(refine.evolution(probability, start).phi[0, 0].numpy().T)
+        phis.append(refine.evolution(probability, start, image=image).phi[0, 0].numpy().T)
     refine.steps = whole
     return phis
 
 
 def _circle(like: Tensor, truth: NDArray[Any]) -> Tensor:
-    """A disc of half the truth's area, off its centre by a third of its radius."""
+    """A disc of half the truth's area, off its centre by a third of its radius; an empty truth is all."""
+    truth = truth if truth.any() else np.ones_like(truth)
     centre, radius = np.argwhere(truth).mean(0), np.sqrt(truth.sum() / np.pi)
     x, y = torch.meshgrid(torch.arange(like.shape[2]), torch.arange(like.shape[3]), indexing="ij")
     distance = ((x - centre[0] - radius / 3) ** 2 + (y - centre[1] - radius / 3) ** 2).sqrt()

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from monai_levelset.data import load_section
 from monai_levelset.metrics import Case, evaluate_arrays
 from monai_levelset.metrics.volume import load_label
-from monai_levelset.reproduce.stages import config_files
+from monai_levelset.reproduce.targets import Target
 
 _BATCH = 12
 
 
 @dataclass(frozen=True)
 class Section:
-    """Preprocessed images and whole labels.
+    """Preprocessed images, of one size, and whole labels.
 
     Attributes:
         items: the data-list items.
@@ -40,34 +40,36 @@ class Section:
     transform: Compose
 
     @classmethod
-    def load(cls, bundle: Path, data: Path, section: str) -> Section:
+    def load(cls, target: Target, data: Path, section: str) -> Section:
         """Read a section and preprocess it as the bundle's validation does."""
         parser = ConfigParser()
-        parser.read_config(config_files(bundle, "baseline"))
-        transform = Compose(
-            parser.get_parsed_content("preprocessing") + parser.get_parsed_content("validate#crop")
-        )
+        parser.read_config(target.files())
+        steps = [name for name in ("preprocessing", "validate#crop") if name in parser]
+        transform = Compose([step for name in steps for step in parser.get_parsed_content(name)])
         items = load_section(data, section)
         images = [transform(item)["image"] for item in items]
         return cls(items, images, [load_label(item["label"]).array > 0 for item in items], transform)
 
+    def batch(self) -> Tensor:
+        """All images `(N, C, H, W)`."""
+        images = torch.stack([torch.as_tensor(image) for image in self.images])
+        return _plain(images.contiguous(memory_format=torch.channels_last))
+
     def probabilities(self, network: nn.Module) -> Tensor:
         """Foreground probabilities `(N, 1, H, W)`."""
         network.eval()
-        batch = torch.stack([torch.as_tensor(image) for image in self.images]).contiguous(
-            memory_format=torch.channels_last
-        )
         with torch.no_grad():
-            return torch.cat([network(part).softmax(1)[:, 1:] for part in _plain(batch).split(_BATCH)])
+            return torch.cat([network(part).softmax(1)[:, 1:] for part in self.batch().split(_BATCH)])
 
-    def refined(self, probabilities: Tensor, refine: Callable[[Tensor], Tensor]) -> Tensor:
-        """`refine` in batches."""
-        return torch.cat([refine(part) for part in probabilities.split(_BATCH)])
+    def refined(self, probabilities: Tensor, refine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """`refine`, which gets probabilities and images, in batches."""
+        parts = zip(probabilities.split(_BATCH), self.batch().split(_BATCH), strict=True)
+        return torch.cat([refine(*part) for part in parts])
 
-    def whole(self, masks: Tensor) -> list[NDArray[Any]]:
-        """Masks `(N, 1, H, W)` laid back on the images' own grids, bool."""
-        back = Invertd("pred", self.transform, orig_keys="image", nearest_interp=True)
-        pairs = zip(self.images, masks, strict=True)
+    def whole(self, maps: Tensor) -> list[NDArray[Any]]:
+        """Where maps `(N, 1, H, W)`, laid back on the images' own grids, are above 1/2; bool."""
+        back = Invertd("pred", self.transform, orig_keys="image", nearest_interp=False)
+        pairs = zip(self.images, maps, strict=True)
         return [
             np.asarray(back({"image": i, "pred": MetaTensor(m.float())})["pred"][0]) > 0.5 for i, m in pairs
         ]

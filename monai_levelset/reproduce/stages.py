@@ -5,31 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_levelset.data import DataError
+from monai_levelset.data.datalist import Item
 from monai_levelset.report import write_json
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training of a bundle.
-
-    Attributes:
-        name: of the stage and its folder.
-        override: name of the configuration file that is laid over `train.json`.
-        after: the stage whose best network it starts from.
-        settings: further entries of the configuration.
-    """
-
-    name: str
-    override: str
-    after: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+from monai_levelset.reproduce.targets import Stage, Target
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -38,23 +22,35 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def config_files(bundle: Path, override: str) -> list[str]:
-    """The base configuration and one override."""
-    return [str(bundle / "configs" / f"{name}.json") for name in ("train", override)]
-
-
-def budget(bundle: Path, stage: Stage) -> int:
-    """The number of updates a stage's configuration sets."""
+def setting(target: Target, stage: Stage, name: str) -> Any:
+    """What a stage's configuration says, unparsed."""
     parser = ConfigParser()
-    parser.read_config(config_files(bundle, stage.override))
-    return int(parser["max_updates"])
+    parser.read_config(target.files(stage.override))
+    return parser[name]
 
 
-def train(bundle: Path, stage: Stage, folder: Path, *, data: Path, seed: int, updates: int) -> Path:
+def budget(target: Target, stage: Stage) -> int:
+    """The number of updates a stage's configuration sets."""
+    return int(setting(target, stage, "max_updates"))
+
+
+def training_set(target: Target, stage: Stage, folder: Path, *, data: Path, seed: int) -> list[Item]:
+    """The slices a stage trains on; for the arguments see `train`."""
+    parser = ConfigParser()
+    parser.read_config(target.files(stage.override))
+    parser.update(_data_settings(stage, folder, data, seed))
+    try:
+        items: list[Item] = parser.get_parsed_content("train#items")
+    except RuntimeError as error:
+        raise _reason(error) from error
+    return items
+
+
+def train(target: Target, stage: Stage, folder: Path, *, data: Path, seed: int, updates: int) -> Path:
     """Train a stage, or go on with it, or do nothing if it has finished with the same settings.
 
     Args:
-        bundle: the bundle's folder.
+        target: whose bundle is trained.
         stage: what to train.
         folder: the seed's folder; the stage gets a subfolder.
         data: the data's folder.
@@ -66,15 +62,12 @@ def train(bundle: Path, stage: Stage, folder: Path, *, data: Path, seed: int, up
     """
     out = folder / stage.name
     settings = {
-        "bundle_root": str(bundle),
-        "dataset_dir": str(data),
+        "bundle_root": str(target.folder),
         "ckpt_dir": str(out),
         "output_dir": str(out),
-        "cache_dir": str(folder.parent / "slices"),
-        "seed": seed,
         "max_updates": updates,
         "pretrained": str(folder / stage.after / "model.pt") if stage.after else None,
-        **stage.settings,
+        **_data_settings(stage, folder, data, seed),
     }
     done = out / "finished.json"
     if done.is_file() and read_json(done)["settings"] == settings:
@@ -86,12 +79,21 @@ def train(bundle: Path, stage: Stage, folder: Path, *, data: Path, seed: int, up
             old.unlink(missing_ok=True)
     write_json(started, settings)
     start = time.perf_counter()
-    run_workflow(config_files(bundle, stage.override), bundle, {**settings, "resume": resume})
+    run_workflow(target.files(stage.override), target.folder, {**settings, "resume": resume})
     write_json(
         done, {"settings": settings, "resumed": resume, "seconds": round(time.perf_counter() - start, 1)}
     )
     (out / "checkpoint.pt").unlink(missing_ok=True)
     return out
+
+
+def _data_settings(stage: Stage, folder: Path, data: Path, seed: int) -> dict[str, Any]:
+    return {
+        "dataset_dir": str(data),
+        "cache_dir": str(folder.parent / "slices"),
+        "seed": seed,
+        **stage.settings,
+    }
 
 
 def run_workflow(files: Sequence[str], bundle: Path, settings: Mapping[str, Any]) -> ConfigWorkflow:

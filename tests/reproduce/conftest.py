@@ -1,4 +1,4 @@
-"""A tiny data set in the Sunnybrook PNG layout, and a stand-in for the trainings."""
+"""Tiny data sets in the layouts of Sunnybrook and of the liver slices, and a stand-in for the trainings."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from PIL import Image
 
-from monai_levelset.networks import ShallowFCN
-
 WIDTH, HEIGHT = 150, 130
+LIVER_SPLITS = {"train": [f"1{n:04d}" for n in range(8)], "val": ["10020", "10021"], "test": ["10030"]}
 SPLITS = {"train": ["SC-N-02", "SC-N-03"], "val": ["SC-N-05"], "test": ["SC-N-06", "SC-N-07"]}
 
 
@@ -39,22 +39,42 @@ def write_data(root: Path) -> Path:
     return root
 
 
+def write_slices(root: Path, *parts: str) -> Path:
+    """8-bit slices of 48 x 48, two per patient of these parts: first a large liver, then its tip."""
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True)
+    for patient in (name for part in parts for name in LIVER_SPLITS[part]):
+        for number, radius in ((40, 12), (41, 2)):
+            rows, columns = np.mgrid[:48, :48]
+            label = (columns - 20 - int(patient) % 9) ** 2 + (rows - 26) ** 2 < radius**2
+            noise = np.random.default_rng([int(patient), number]).integers(0, 60, label.shape)
+            name = f"flipped_{patient}_{number}.png"
+            Image.fromarray((60 + 120 * label + noise).astype(np.uint8)).save(root / "images" / name)
+            Image.fromarray((255 * label).astype(np.uint8)).save(root / "labels" / name)
+    (root / "splits.json").write_text(json.dumps({part: LIVER_SPLITS[part] for part in parts}))
+    return root
+
+
 class Trainings:
     """Stands in for `run_workflow`: remembers the settings and leaves what a training would leave."""
 
     def __init__(self) -> None:
         self.settings: list[dict[str, Any]] = []
+        self.files: list[list[str]] = []
         self.interrupt: str | None = None
 
     def __call__(self, files: Sequence[str], bundle: Path, settings: Mapping[str, Any]) -> None:
         self.settings.append(dict(settings))
+        self.files.append([Path(file).stem for file in files])
         out = Path(settings["output_dir"])
         (out / "checkpoint.pt").write_bytes(b"state")
         if out.name == self.interrupt:
             raise KeyboardInterrupt
         generator = torch.random.get_rng_state()
         torch.manual_seed(10 * settings["seed"] + len(out.name))
-        torch.save(ShallowFCN().state_dict(), out / "model.pt")
+        parser = ConfigParser()
+        parser.read_config(list(files))
+        torch.save(parser.get_parsed_content("network_def").state_dict(), out / "model.pt")
         torch.random.set_rng_state(generator)
         x = torch.arange(72.0) - 35.5
         torch.save(18 - (x[:, None] ** 2 + x**2).sqrt()[None, None], out / "shape_prior.pt")
@@ -89,3 +109,27 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 def stub_trainings() -> Callable[[], Trainings]:
     """Makes stand-ins, for fixtures of a wider scope."""
     return Trainings
+
+
+@pytest.fixture
+def liver_data(tmp_path: Path) -> Callable[..., Path]:
+    """Writes liver slices of the given parts of the splits into a folder of that name."""
+    return lambda *parts: write_slices(tmp_path / "-".join(parts), *parts)
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path) -> Path:
+    """A bundle of configuration files alone, whose overrides disagree."""
+    folder = tmp_path / "tiny"
+    network = {"_target_": "torch.nn.Conv2d", "in_channels": 1, "out_channels": 2, "kernel_size": 1}
+    files: dict[str, dict[str, Any]] = {
+        "train": {"max_updates": 1, "batch_size": 5, "network_def": network, "value": "train"},
+        "slices": {"max_updates": 2, "value": "slices", "network_def#kernel_size": 3},
+        "joint": {"max_updates": 3, "value": "joint"},
+        "pretrain": {},
+        "inference": {"value": "inference"},
+    }
+    (folder / "configs").mkdir(parents=True)
+    for name, content in files.items():
+        (folder / "configs" / f"{name}.json").write_text(json.dumps(content))
+    return folder

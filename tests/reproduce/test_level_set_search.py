@@ -5,31 +5,38 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monai_levelset.evaluation import find_bundle
-from monai_levelset.reproduce.level_set_search import CHOICES, RANGES, STAGES, search
+from monai_levelset.data import load_section
+from monai_levelset.reproduce.level_set_search import CHOICES, CONTRASTS, RANGES, STAGES, search
+from monai_levelset.reproduce.models import level_set
+from monai_levelset.reproduce.parts import find_parts
+from monai_levelset.reproduce.sections import Section
+from monai_levelset.reproduce.targets import Target, find_target
 from monai_levelset.transforms import LevelSetRefinement
 
-BUNDLE = find_bundle("lv_mri_levelset_segmentation")
+LEFT_VENTRICLE, LIVER = find_target("tang2017-lv"), find_target("tang2017-liver")
 
 
-def write_runs(root: Path, trainings: Any) -> Path:
+def write_runs(root: Path, trainings: Any, target: Target = LEFT_VENTRICLE) -> Path:
     """Finished runs of one seed."""
     for stage in STAGES:
         out = root / "seed0" / stage
         out.mkdir(parents=True)
-        trainings([], BUNDLE, {"output_dir": str(out), "seed": 0})
+        trainings(target.files(), target.folder, {"output_dir": str(out), "seed": 0})
         (out / "finished.json").write_text("{}")
     return root
 
 
-def own_settings() -> dict[str, Any]:
+def own_settings(target: Target = LEFT_VENTRICLE) -> dict[str, Any]:
     """What `inference.json` and the defaults say."""
-    steps = json.loads((BUNDLE / "configs" / "inference.json").read_text())["postprocessing"]["transforms"]
+    steps = json.loads((target.folder / "configs" / "inference.json").read_text())["postprocessing"][
+        "transforms"
+    ]
     step = next(step for step in steps if step["_target_"].endswith("LevelSetRefinementd"))
     defaults = inspect.signature(LevelSetRefinement).parameters
     return {name: step.get(name, defaults[name].default) for name in (*RANGES, *CHOICES)}
@@ -65,3 +72,32 @@ def test_without_finished_runs(data: Path, tmp_path: Path) -> None:
         FileNotFoundError, match="no finished runs; run `monai-levelset reproduce tang2017-lv`"
     ):
         search(str(data), str(tmp_path), str(tmp_path / "out"))
+
+
+def test_the_liver_is_searched_on_the_inner_validation_with_edges(
+    liver_data: Callable[..., Path], tmp_path: Path, trainings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, scored = liver_data("train", "val"), set()
+    score = Section.score
+
+    def remember(section: Section, masks: Any) -> dict[str, Any]:
+        scored.update(item["patient"] for item in section.items)
+        return score(section, masks)
+
+    monkeypatch.setattr(Section, "score", remember)
+    runs = write_runs(tmp_path / "out" / "runs", trainings, LIVER)
+    rows = search(str(data), str(runs), str(tmp_path / "out"), target="tang2017-liver", trials=4, every=1)
+    inner = find_parts(LIVER, data, tmp_path / "out")
+    assert scored == {item["patient"] for item in load_section(inner.folder, "validation")}
+    assert scored.isdisjoint(["10020", "10021"])
+    trials = {row["trial"]: row for row in rows}
+    own = own_settings(LIVER)
+    contrast = trials[0]["edge_contrast"]
+    assert {name: trials[0][name] for name in own} == own
+    assert contrast == level_set(LIVER, runs / "seed0" / "joint").edge_contrast
+    assert {trials[n]["edge_contrast"] for n in (2, 3)} <= {factor * contrast for factor in CONTRASTS}
+
+
+def test_unknown_target(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown target 'liver'; choose from tang2017-lv, tang2017-liver"):
+        search(str(data), str(tmp_path), str(tmp_path), target="liver")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from monai_levelset.evaluation import find_bundle
+from monai_levelset.reproduce.parts import find_parts
 from monai_levelset.reproduce.sections import Section
+from monai_levelset.reproduce.targets import find_target
+from monai_levelset.transforms import LevelSetRefinement
 
-BUNDLE = find_bundle("lv_mri_levelset_segmentation")
+LEFT_VENTRICLE = find_target("tang2017-lv")
 SIDE, WIDTH, HEIGHT = 120, 150, 130  # network input; images, wider than high
 LEFT, TOP = (WIDTH - SIDE) // 2, (HEIGHT - SIDE) // 2
 
 
 @pytest.fixture(scope="module")
 def section(data: Path) -> Section:
-    return Section.load(BUNDLE, data, "test")
+    return Section.load(LEFT_VENTRICLE, data, "test")
 
 
 def test_the_crop_is_the_centre_with_axes_x_y(section: Section, data: Path) -> None:
@@ -52,7 +55,7 @@ def test_an_image_smaller_than_the_crop_gets_its_part_of_the_mask(own_data: Path
     for folder in ("images", "endocardium"):
         path = own_data / folder / "SC-N-05-IM-0001-0008.png"
         Image.open(path).crop((30, 30, 130, 120)).save(path)  # 100 wide, 90 high
-    section = Section.load(BUNDLE, own_data, "validation")
+    section = Section.load(LEFT_VENTRICLE, own_data, "validation")
     masks = torch.zeros(2, 1, SIDE, SIDE)
     masks[0, 0, 10, 15] = 1  # 10 columns and 15 rows of padding on each side
     masks[0, 0, 5, 60] = 1  # in the padding
@@ -90,15 +93,44 @@ def test_probabilities_are_those_of_the_foreground(section: Section) -> None:
     torch.testing.assert_close(maps, torch.sigmoid(10 * images))
 
 
-def test_refinement_sees_every_map_once_in_order() -> None:
-    section = Section([], [], [], None)  # type: ignore[arg-type]
+def test_refinement_sees_every_map_once_in_order_with_its_image() -> None:
+    images = list(torch.arange(30.0).view(30, 1, 1, 1) ** 2)
+    section = Section([], images, [], None)  # type: ignore[arg-type]
     sizes: list[int] = []
 
-    def refine(part: Tensor) -> Tensor:
+    def refine(part: Tensor, image: Tensor) -> Tensor:
+        torch.testing.assert_close(image, part**2)
         sizes.append(len(part))
         return part + 1
 
     maps = torch.arange(30.0).view(30, 1, 1, 1)
-    result: Any = section.refined(maps, refine)
-    torch.testing.assert_close(result, maps + 1)
+    torch.testing.assert_close(section.refined(maps, refine), maps + 1)
     assert sizes == [12, 12, 6]
+
+
+def test_edges_of_the_preprocessed_image_hold_the_contour(section: Section) -> None:
+    """The image's edge is where b is small, so the curvature's pull is weak there and only there."""
+    maps = torch.full((4, 1, SIDE, SIDE), 0.1)
+    maps[..., 40:80, 40:80] = 0.9
+    settings: dict[str, Any] = {"region_weight": 0.02, "curvature_weight": 0.8, "steps": 20}
+    free = LevelSetRefinement(**settings)
+    held = LevelSetRefinement(**settings, edge_contrast=0.5)
+    got = section.refined(maps, held)
+    for i in range(4):
+        torch.testing.assert_close(got[i : i + 1], held(maps[i : i + 1], section.batch()[i : i + 1]))
+    assert (got != section.refined(maps, free)).any()
+
+
+def test_resampled_maps_are_interpolated_before_the_threshold(liver_data: Callable[..., Path]) -> None:
+    """Half planes at 2.667 pixels per network pixel come back with an edge between the image's pixels."""
+    liver = find_target("tang2017-liver")
+    data = find_parts(liver, liver_data("train", "val", "test"), liver_data("test").parent).folder
+    section = Section.load(liver, data, "test")
+    shape = tuple(section.images[0].shape[1:])
+    assert [image.shape for image in section.images] == [(1, *shape)] * 2
+    assert {label.shape for label in section.labels} == {(48, 48)}
+    centre = (torch.arange(shape[1]) + 0.5 - shape[1] / 2) / 4
+    maps = torch.sigmoid(centre.expand(1, *shape)).repeat(2, 1, 1, 1)
+    (first, _) = section.whole(maps)
+    assert first.shape == (48, 48)
+    np.testing.assert_array_equal(first, np.broadcast_to(np.arange(48) >= 24, (48, 48)))

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from monai_levelset.data import DataError
-from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce import stages
-from monai_levelset.reproduce.stages import Stage, budget, config_files, train
+from monai_levelset.reproduce.stages import budget, train, training_set
+from monai_levelset.reproduce.targets import Stage, find_target
 
-BUNDLE = find_bundle("lv_mri_levelset_segmentation")
+LEFT_VENTRICLE = find_target("tang2017-lv")
 FIRST = Stage("first", "pretrain")
 SECOND = Stage("second", "joint", after="first", settings={"labeled_fraction": 0.25})
 
 
 def run(stage: Stage, folder: Path, *, seed: int = 3, updates: int = 7) -> Path:
-    return train(BUNDLE, stage, folder, data=Path("data"), seed=seed, updates=updates)
+    return train(LEFT_VENTRICLE, stage, folder, data=Path("data"), seed=seed, updates=updates)
 
 
 def test_the_training_gets_its_settings_and_leaves_a_record(tmp_path: Path, trainings: Any) -> None:
@@ -101,13 +101,29 @@ def test_an_interrupted_retraining_voids_the_earlier_result(tmp_path: Path, trai
 
 
 def test_the_budget_stands_in_the_override() -> None:
-    files = config_files(BUNDLE, "pretrain")
+    files = LEFT_VENTRICLE.files("pretrain")
     assert [Path(file).name for file in files] == ["train.json", "pretrain.json"]
-    assert budget(BUNDLE, FIRST) == json.loads(Path(files[1]).read_text())["max_updates"]
+    assert budget(LEFT_VENTRICLE, FIRST) == json.loads(Path(files[1]).read_text())["max_updates"]
+
+
+def test_the_training_set_is_what_the_stage_trains_on(data: Path, tmp_path: Path) -> None:
+    def patients(stage: Stage, seed: int) -> set[str]:
+        items = training_set(LEFT_VENTRICLE, stage, tmp_path / "seed", data=data, seed=seed)
+        return {item["patient"] for item in items}
+
+    pre_trained, joint = LEFT_VENTRICLE.stages[:2]
+    drawn = {frozenset(patients(pre_trained, seed)) for seed in range(8)}
+    assert drawn == {frozenset({"SC-N-02"}), frozenset({"SC-N-03"})}
+    assert patients(joint, 0) == {"SC-N-02", "SC-N-03"}
+
+
+def test_a_mistake_in_the_training_set_comes_out_unwrapped(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        training_set(LEFT_VENTRICLE, FIRST, tmp_path, data=tmp_path / "none", seed=0)
 
 
 def test_a_mistake_in_the_data_comes_out_unwrapped(own_data: Path, tmp_path: Path) -> None:
     name = "SC-N-02-IM-0001-0008.png"
     (own_data / "images" / name).write_bytes(b"not a picture")
     with pytest.raises(DataError, match=name):
-        train(BUNDLE, Stage("first", "baseline"), tmp_path / "out", data=own_data, seed=0, updates=1)
+        train(LEFT_VENTRICLE, Stage("first", "baseline"), tmp_path / "out", data=own_data, seed=0, updates=1)

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce import reproduce, tang2017
 from monai_levelset.reproduce.models import level_set
 from monai_levelset.reproduce.stages import budget
+from monai_levelset.reproduce.targets import find_target
+
+TARGET = find_target("tang2017-lv")
 
 ROWS = [
     "pre-trained FCN",
@@ -36,12 +38,13 @@ def hand_made_run(seed: int) -> dict[str, Any]:
         mean = {"dice": dice + 0.01 * seed, "iou": dice - 0.1}
         rows[row] = {"mean": mean, "patients": {"mean": {"dice": dice - 0.02, "iou": dice - 0.12}}}
     updates = {"pre-trained": 1000, "joint": 1700}
-    return {"seed": seed, "updates": updates, "folder": f"runs/seed{seed}", "seconds": {}, "rows": rows}
+    run = {"seed": seed, "updates": updates, "folder": f"runs/seed{seed}", "seconds": {}, "rows": rows}
+    return {**run, "labeled_patients": ["SC-N-02"]}
 
 
 @pytest.fixture
 def hand_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tang2017, "run_seed", lambda bundle, data, out, seed, epochs: hand_made_run(seed))
+    monkeypatch.setattr(tang2017, "run_seed", lambda target, parts, out, seed, epochs: hand_made_run(seed))
     monkeypatch.setattr(tang2017, "write_figures", lambda *arguments: None)
 
 
@@ -104,7 +107,7 @@ def stubbed(
 
 def test_stages_build_on_each_other_with_equal_budgets(stubbed: tuple[Path, dict[str, Any], Any]) -> None:
     out, _, trainings = stubbed
-    bundle = find_bundle(tang2017.BUNDLE)
+    bundle = TARGET.folder
     folder = out / "runs" / "seed0"
     starts = {
         "pre-trained": None,
@@ -118,7 +121,7 @@ def test_stages_build_on_each_other_with_equal_budgets(stubbed: tuple[Path, dict
         assert settings["seed"] == 0
         assert settings["pretrained"] == (str(folder / start / "model.pt") if start else None)
     # 3 epochs of the 2 labelled slices, which fit one mini-batch; the second trainings in proportion
-    second = round(3 * budget(bundle, tang2017.STAGES[1]) / budget(bundle, tang2017.STAGES[0]))
+    second = round(3 * budget(TARGET, TARGET.stages[1]) / budget(TARGET, TARGET.stages[0]))
     assert [settings["max_updates"] for settings in trainings.settings] == [3, second, second, 3, second]
     train = json.loads((bundle / "configs" / "train.json").read_text())
     fractions = [s.get("labeled_fraction", train["labeled_fraction"]) for s in trainings.settings]
@@ -163,10 +166,9 @@ def test_a_second_call_trains_nothing_and_gives_the_same_numbers_also_in_paralle
 def test_the_prior_and_the_weights_of_the_inference_are_used(
     stubbed: tuple[Path, dict[str, Any], Any],
 ) -> None:
-    bundle = find_bundle(tang2017.BUNDLE)
     folder = stubbed[0] / "runs" / "seed0" / "joint"
-    refine = level_set(bundle, folder)
-    inference = json.loads((bundle / "configs" / "inference.json").read_text())
+    refine = level_set(TARGET, folder)
+    inference = json.loads((TARGET.folder / "configs" / "inference.json").read_text())
     step = next(
         step
         for step in inference["postprocessing"]["transforms"]
