@@ -40,6 +40,9 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         unlabeled_weight: weight of an unlabelled image's loss, once ramped up.
         ramp_updates: the weight of unlabelled images grows linearly from 0 over this many updates.
         views: the probability of an unlabelled image is averaged over this many quarter turns (1, 2 or 4).
+        mirror: it is averaged with that of the image mirrored along the last axis, too.
+        min_agreement: an unlabelled image whose probability p and refined soft mask m agree less than this,
+            2 sum(p m) / (sum(p) + sum(m)), is left out: a label that the network contradicts is often wrong.
         kwargs: arguments of `monai.engines.SupervisedTrainer`. `loss_function` takes class scores
             `(B, C, H, W)` and class probabilities of the same shape, and returns one loss per item `(B,)` or
             per pixel.
@@ -74,13 +77,16 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         unlabeled_weight: float = 1.0,
         ramp_updates: int = 0,
         views: int = 1,
+        mirror: bool = False,
+        min_agreement: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if views not in (1, 2, 4):
             raise ValueError(f"`views` counts quarter turns: 1, 2 or 4, got {views}.")
         super().__init__(decollate=False, **kwargs)
         self.refinement, self.replay, self.augment, self.scheduler = refinement, replay, augment, scheduler
-        self.max_updates, self.views = max_updates, views
+        self.max_updates, self.views, self.mirror = max_updates, views, mirror
+        self.min_agreement = min_agreement
         self.unlabeled_weight, self.ramp_updates = unlabeled_weight, ramp_updates
         self.state.updates = 0
         if "updates" not in self.state_dict_user_keys:
@@ -90,34 +96,48 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         image = _plain(batchdata[Keys.IMAGE]).to(self.state.device, non_blocking=self.non_blocking)
         label = _plain(batchdata[Keys.LABEL]).to(image)
         labeled = batchdata["labeled"].to(image)
-        label = self.targets(image, label, labeled)
-        output = self._update(image, label, labeled)
+        label, trusted = self.targets(image, label, labeled)
+        output = self._update(image, label, labeled, trusted)
         if self.replay is not None:
-            for sample in self.replay.push((image, label, labeled)):
+            for sample in self.replay.push((image, label, labeled, trusted)):
                 if self.state.updates == self.max_updates:
                     break
                 output = self._update(*sample)
         return output
 
     @torch.no_grad()
-    def targets(self, image: Tensor, label: Tensor, labeled: Tensor) -> Tensor:
-        """Labels `(B, 1, H, W)`, those of unlabelled images replaced by the level set's soft mask."""
+    def targets(self, image: Tensor, label: Tensor, labeled: Tensor) -> tuple[Tensor, Tensor]:
+        """What to train on.
+
+        Returns:
+            Labels `(B, 1, H, W)`, those of unlabelled images replaced by the level set's soft mask; and per
+            item 1, or 0 where the mask agrees too little with the network, see `min_agreement`.
+        """
+        trusted = torch.ones_like(labeled)
         unlabeled = labeled < 0.5
         if not bool(unlabeled.any()):
-            return label
+            return label, trusted
         if self.refinement is None:
             raise ValueError(
                 "An unlabelled image arrived and the trainer has no `refinement` to make its label. Give "
                 "one, or leave unlabelled items out of the data list."
             )
         alone = image[unlabeled]
-        refined = self.refinement.soft(self._probability(alone), alone)
+        probability = self._probability(alone)
+        refined = self.refinement.soft(probability, alone).to(label)
         label = label.clone()
-        label[unlabeled] = refined.to(label)
-        return label
+        label[unlabeled] = refined
+        trusted[unlabeled] = (_agreement(probability, refined) >= self.min_agreement).to(trusted)
+        return label, trusted
 
     def _probability(self, image: Tensor) -> Tensor:
         self.network.eval()
+        probability = self._turned(image)
+        if self.mirror:
+            probability = (probability + self._turned(image.flip(3)).flip(3)) / 2
+        return probability
+
+    def _turned(self, image: Tensor) -> Tensor:
         turns = range(0, 4, 4 // self.views)
         views = [torch.rot90(self._foreground(torch.rot90(image, k, (2, 3))), -k, (2, 3)) for k in turns]
         return torch.stack(views).mean(0)
@@ -126,13 +146,13 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         network = getattr(self.network, "module", self.network)
         return self.inferer(image, network).softmax(1)[:, 1:]
 
-    def _update(self, image: Tensor, label: Tensor, labeled: Tensor) -> dict[str, Any]:
+    def _update(self, image: Tensor, label: Tensor, labeled: Tensor, trusted: Tensor) -> dict[str, Any]:
         if self.max_updates is not None and self.state.updates >= self.max_updates:
             self.terminate()
             return self.state.output
         if self.augment is not None:
             image, label = self.augment(image, label)
-        weight = labeled + (1 - labeled) * self._unlabeled_weight()
+        weight = labeled + (1 - labeled) * trusted * self._unlabeled_weight()
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.state.device.type, enabled=self.amp):
@@ -163,6 +183,12 @@ class FCNLevelSetTrainer(SupervisedTrainer):
             self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
+
+
+def _agreement(probability: Tensor, mask: Tensor) -> Tensor:
+    """Soft Dice of each item, `(B,)`; 0 where both are empty."""
+    overlap = (probability * mask).flatten(1).sum(1)
+    return 2 * overlap / (probability + mask).flatten(1).sum(1).clamp_min(1e-6)
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -132,6 +132,52 @@ def test_views_are_averaged_over_quarter_turns(toys: ModuleType, views: int) -> 
     torch.testing.assert_close(spy.asked[0], mean)
 
 
+def test_a_mirrored_view_is_averaged_in(toys: ModuleType) -> None:
+    torch.manual_seed(3)
+    net, image, spy = toys.network().eval(), torch.rand(2, 1, 16, 12), Spy()
+    trainer = toys.trainer(net, [toys.batch()], refinement=spy, mirror=True)
+    trainer.targets(image, torch.zeros_like(image), torch.zeros(2))
+    with torch.no_grad():
+        plain, mirrored = (net(x).softmax(1)[:, 1:] for x in (image, image.flip(3)))
+    torch.testing.assert_close(spy.asked[0], (plain + mirrored.flip(3)) / 2)
+
+
+class Halves:
+    """A refinement that finds the upper half of every image."""
+
+    def soft(self, probability: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        mask = torch.zeros_like(probability)
+        mask[..., : mask.shape[2] // 2, :] = 1
+        return mask
+
+
+class ImageIsProbability(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.zeros_like(image), torch.logit(image)], 1) + self.bias
+
+
+def test_an_image_whose_label_the_network_contradicts_is_left_out(toys: ModuleType) -> None:
+    # p = .8 in the upper half and .2 below: 2 * .8/2 / (.5 + .5) = .8; p = .2 and .8: 2 * .2/2 / 1 = .2
+    image = torch.full((3, 1, 8, 8), 0.2)
+    image[0, :, :4], image[1, :, 4:], image[2, :, 4:] = 0.8, 0.8, 0.8
+    given = {"replay": None, "refinement": Halves()}
+    labeled, label = torch.tensor([0.0, 0.0, 1.0]), torch.zeros_like(image)
+    for least, expected in ((0.0, [1, 1, 1]), (0.19, [1, 1, 1]), (0.21, [1, 0, 1]), (0.81, [0, 0, 1])):
+        trainer = toys.trainer(ImageIsProbability(), [toys.batch()], min_agreement=least, **given)
+        assert trainer.targets(image, label, labeled)[1].tolist() == expected
+
+
+def test_a_left_out_image_changes_no_weight(toys: ModuleType) -> None:
+    batch, nets = toys.batch(4, 4), [toys.network(), toys.network()]
+    toys.trainer(nets[0], [batch], min_agreement=2.0).run()
+    for trained, fresh in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(trained, fresh)
+
+
 @pytest.mark.parametrize(
     ("capacity", "batches", "updates"), [(None, 5, 5), (1, 5, 10), (3, 5, 14), (9, 5, 5)]
 )
@@ -163,10 +209,10 @@ def test_replay_reuses_the_targets_of_the_first_time(toys: ModuleType) -> None:
 def test_replay_keeps_what_was_not_augmented(toys: ModuleType) -> None:
     replay, batch = MemoryReplay(3), toys.batch(2, 0)
     toys.trainer(toys.network(), [batch] * 2, replay=replay, augment=BatchAugmentation()).run()
-    for image, label, labeled in replay.state_dict()["samples"]:
+    for image, label, labeled, trusted in replay.state_dict()["samples"]:
         assert torch.equal(image, batch["image"])
         assert torch.equal(label, batch["label"])
-        assert labeled.tolist() == [1, 1]
+        assert labeled.tolist() == trusted.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 7])
