@@ -12,6 +12,7 @@ from typing import Any
 from monai_levelset.data.checks import check_folder, check_writable
 from monai_levelset.data.datalist import Item, write_datalist
 from monai_levelset.data.errors import DataError, raise_problems
+from monai_levelset.data.lock import sole_writer
 from monai_levelset.data.preparation.cases import across_cases, examine_all, join_patients, refuse_full_disk
 from monai_levelset.data.preparation.examine import Result
 from monai_levelset.data.preparation.index import Index
@@ -93,7 +94,7 @@ def prepare(
 
     Raises:
         DataError: where the data set is unknown, `source` is missing or in no known layout, any file is
-            missing, corrupt or contradicts another, or `out` cannot be written.
+            missing, corrupt or contradicts another, `out` cannot be written, or another run is writing to it.
         ValueError: where a fraction or `workers` is out of range.
 
     Example:
@@ -112,18 +113,19 @@ def prepare(
     raise_problems(_name_problems(found))
     split = {"labeled_fraction": labeled_fraction, "seed": seed, "validation": validation, "test": test}
     _sections(_items(found, None, None), found, split)  # says what cannot be drawn before the long part
-    index = Index(check_writable(out))
-    index.clean()
-    results = examine_all(
-        found, index, reader=dataset, version=_version(reader), options=options, workers=workers
-    )
-    problems, notes = across_cases(found, results)
-    raise_problems(problems, max_problems=len(problems))
-    found = join_patients(found, results)
-    settings = {"dataset": dataset, "source": str(source), "options": options}
-    report = build_report(found, results, settings=settings, notes=notes)
-    with refuse_full_disk(out):
-        return _write(found, results, index, report, split, slices=slices)
+    with sole_writer(out, check_writable(out) / ".prepare" / "lock", what="prepare"):
+        index = Index(out)
+        index.clean()
+        results = examine_all(
+            found, index, reader=dataset, version=_version(reader), options=options, workers=workers
+        )
+        problems, notes = across_cases(found, results)
+        raise_problems(problems, max_problems=len(problems))
+        found = join_patients(found, results)
+        settings = {"dataset": dataset, "source": str(source), "options": options}
+        report = build_report(found, results, settings=settings, notes=notes)
+        with refuse_full_disk(out):
+            return _write(found, results, index, report, split, slices=slices)
 
 
 def _write(

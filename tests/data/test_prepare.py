@@ -24,6 +24,7 @@ from monai_levelset.cli import main
 from monai_levelset.data import DataError, load_datalist, prepare, training_items
 from monai_levelset.data.preparation.workers import in_processes
 from monai_levelset.data.readers import Case, SourceListing
+from monai_levelset.data.split import split
 
 # ITK's SWIG types warn while they are built and crash the interpreter where that raises.
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
@@ -459,6 +460,7 @@ module = importlib.util.module_from_spec(spec)
 sys.modules["kill_test"] = module
 spec.loader.exec_module(module)
 module.MODULE.DATASETS = {{"fake": "kill_test:read_fake"}}
+module.MODULE.draw_montage = lambda *_: None
 real = module.save
 def save(path, values):
     real(path, values)
@@ -481,6 +483,38 @@ def test_a_killed_run_leaves_nothing_half_written_and_is_continued(tmp_path: Pat
     prepare("fake", source, out, workers=1)
     assert CONVERTED == ["p02_a", "p03_a", "p04_a"]
     assert not list(out.rglob(".tmp-*"))
+
+
+def test_two_runs_at_once_into_one_folder(tmp_path: Path) -> None:
+    source, out = write_source(tmp_path / "source", 5, "npy"), tmp_path / "out"
+    wait = "path.parent.name == 'image' and (print('waits', flush=True), sys.stdin.read())"
+    code = KILLED.format(file=__file__, source=str(source), out=str(out))
+    code = code.replace('path.write_bytes(b"half")', wait).replace("os.kill(os.getpid(), signal.SIGKILL)", "")
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert any(line == "waits\n" for line in other.stdout)
+        before = fingerprint(out)
+        message = refused(source, out)
+        assert message == (
+            f"another prepare (process {other.pid}) is writing to {out}; wait for it or give another --out"
+        )
+        assert fingerprint(out) == before
+        prepare("fake", source, tmp_path / "another", workers=1)
+        other.communicate("")
+    assert other.returncode == 0
+    assert dict(prepare("fake", source, out, workers=1).counts)["training"] == 3
+    assert [
+        f"p{n:02d}_a" for n in range(5)
+    ] == CONVERTED  # those of `another`: the other process did the rest
+
+
+def test_a_refused_run_frees_the_folder(source: Path, tmp_path: Path) -> None:
+    (source / "images" / "p00_a.nii.gz").write_bytes(b"")
+    for _ in range(2):
+        assert "p00_a.nii.gz: the file is empty" in refused(source, tmp_path / "out")
+    save(source / "images" / "p00_a.nii.gz", image_of(0))
+    assert prepare("fake", source, tmp_path / "out", workers=1).datalist.is_file()
 
 
 def test_spaces_umlauts_and_a_read_only_source(tmp_path: Path) -> None:
@@ -536,12 +570,19 @@ def test_bad_options(source: Path, tmp_path: Path, option: dict[str, Any], messa
 
 def test_slices_are_cut_once(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    prepare("fake", source, out, workers=1, slices=True)
+    prepare("fake", source, out, workers=1, slices=True, labeled_fraction=0.5)
     cut = fingerprint(out / ".slices")
-    assert len(list((out / ".slices").iterdir())) == 10
+    assert len(list((out / ".slices").iterdir())) == 10 + 7  # images, and the labels of 3 + 2 + 2
     items = training_items(out, cache_dir=out / ".slices", label_values=(0, 1, 2))
     assert len(items) == 6 * SHAPE[2]
     assert fingerprint(out / ".slices") == cut
+    split(out, labeled_fraction=1)
+    more = training_items(out, cache_dir=out / ".slices", label_values=(0, 1, 2))
+    assert sum(item["labeled"] for item in more) == 6 * SHAPE[2]
+    assert [item["image"] for item in more] == [item["image"] for item in items]
+    after = fingerprint(out / ".slices")
+    assert {path: after[path] for path in cut} == cut
+    assert len(list((out / ".slices").iterdir())) == 10 + 10
 
 
 def test_several_processes_find_what_one_finds(data_root: Path, tmp_path: Path) -> None:
