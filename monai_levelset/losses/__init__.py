@@ -11,6 +11,7 @@ from .deep_level_set_terms import (
 )
 from .level_set import LevelSetLoss, level_set_loss
 from .mumford_shah import MumfordShahLoss, mumford_shah_loss
+from .per_item import PerItemLoss
 from .semi_supervised import SemiSupervisedLoss, semi_supervised_loss
 from .total_variation import total_variation
 
@@ -19,6 +20,7 @@ __all__ = [
     "DeepLevelSetOutput",
     "LevelSetLoss",
     "MumfordShahLoss",
+    "PerItemLoss",
     "SemiSupervisedLoss",
     "class_balanced_cross_entropy",
     "deep_level_set_loss",
