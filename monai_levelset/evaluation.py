@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_levelset.data.dicom_folders import check_series, holds_slices, series_name
 from monai_levelset.metrics.overlap import Labels
 from monai_levelset.metrics.summary import Case, evaluate_arrays
 from monai_levelset.metrics.volume import PHOTO_SUFFIXES, Volume, check_same_grid, load_label, load_volume
@@ -102,34 +103,49 @@ def _predict(bundle: str | Path | None, images: str | Path | None, out: Path) ->
 
 
 def find_files(folder: str | Path, *, postfix: str = "") -> dict[str, Path]:
-    """All image files of a folder and its subfolders, by name without ending.
+    """All images of a folder and its subfolders, by name without ending.
+
+    A folder that holds DICOM slices is one image, named by its path below `folder` with `_` for `/`, or as
+    `folder` itself. Hidden files and folders do not count, nor do other files beside slices.
 
     Args:
         folder: the folder.
         postfix: cut off the end of names that have it.
 
     Returns:
-        Name -> file, sorted by name.
+        Name -> file or DICOM folder, sorted by name.
 
     Raises:
-        FileNotFoundError: if the folder does not exist or holds no image file.
-        ValueError: if two files have the same name.
+        FileNotFoundError: if the folder does not exist or holds no image.
+        ValueError: if two images have the same name.
+        DataError: if the slices of a DICOM folder are not one whole volume; see `check_series`.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        ending = next((s for s in IMAGE_SUFFIXES if path.name.lower().endswith(s)), None)
-        if ending is None or path.name.startswith(".") or not path.is_file():
-            continue
-        name = path.name[: -len(ending)].removesuffix(postfix)
-        if name in files:
-            raise ValueError(f"{files[name]} and {path} have the same name {name!r}; keep one of them")
-        files[name] = path
-    if not files:
-        raise FileNotFoundError(f"{folder}: holds no image file ({', '.join(IMAGE_SUFFIXES)})")
-    return dict(sorted(files.items()))
+    images: dict[str, Path] = {}
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        name = None if _is_hidden(path, folder) else _image_name(path, folder, postfix)
+        if name in images:
+            raise ValueError(f"{images[name]} and {path} have the same name {name!r}; keep one of them")
+        if name is not None:
+            images[name] = path
+    if not images:
+        raise FileNotFoundError(
+            f"{folder}: holds no image file ({', '.join(IMAGE_SUFFIXES)}) and no DICOM slices"
+        )
+    return dict(sorted(images.items()))
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _image_name(path: Path, folder: Path, postfix: str) -> str | None:
+    if path.is_dir():
+        return series_name(path, folder) if holds_slices(path) and check_series(path) else None
+    ending = next((s for s in IMAGE_SUFFIXES if path.name.lower().endswith(s)), None)
+    return None if ending is None else path.name[: -len(ending)].removesuffix(postfix)
 
 
 def _check_names(

@@ -13,8 +13,10 @@ from monai.data.image_writer import PILWriter, resolve_writer
 from monai.transforms import SaveImaged
 
 from monai_levelset.data.atomic import atomic_path
+from monai_levelset.data.dicom_folders import series_name
 
 _PHOTOS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_WRITTEN_AS = {".mhd": ".mha", ".nhdr": ".nrrd", ".dcm": ".nii.gz"}
 
 
 class SaveLabelMapd(SaveImaged):
@@ -22,14 +24,17 @@ class SaveLabelMapd(SaveImaged):
 
     `monai.transforms.SaveImaged` has one extension for all files and cuts names at their first dot. Here
     `a.b.nii.gz` becomes `a.b.nii.gz`, with the image's affine; a photo becomes a PNG of its size, since JPG
-    would change labels. A mask of 0 and 1 is written as 0 and 255 in a PNG, as is usual there; label
-    maps of more classes keep their values.
+    would change labels; `a.mhd` with its raw file becomes one `a.mha`; DICOM, a folder of slices, becomes a
+    NIfTI file called after the folder. A mask of 0 and 1 is written as 0 and 255 in a PNG, as is usual there;
+    label maps of more classes keep their values.
 
     Args:
         keys: keys of the label maps `(1, *spatial)`, on the image's grid and with its metadata.
         output_dir: folder; created if missing.
         output_postfix: put between name and extension.
         binary: whether the label is 0 or 1 only.
+        data_root_dir: the folder of all images. A DICOM folder is named by its path below it, with `_` for
+            `/`, so that `patient-1/CT` and `patient-2/CT` make two files. Default: by its own name.
         allow_missing_keys: see MONAI.
 
     Example:
@@ -48,12 +53,14 @@ class SaveLabelMapd(SaveImaged):
         *,
         output_postfix: str = "",
         binary: bool = True,
+        data_root_dir: str | Path | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(
             keys, output_dir=output_dir, output_postfix=output_postfix, allow_missing_keys=allow_missing_keys
         )
         self.output_dir, self.output_postfix, self.binary = Path(output_dir), output_postfix, binary
+        self.data_root_dir = data_root_dir
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The same dictionary; the files are written."""
@@ -63,7 +70,7 @@ class SaveLabelMapd(SaveImaged):
 
     def save(self, mask: MetaTensor) -> Path:
         """Write one label map and return its path."""
-        stem, suffix = split_name(Path(str(mask.meta["filename_or_obj"])).name)
+        stem, suffix = self._name(Path(str(mask.meta["filename_or_obj"])))
         path = self.output_dir / f"{stem}{'_' if self.output_postfix else ''}{self.output_postfix}{suffix}"
         writer = resolve_writer(suffix)[0](output_dtype=np.uint8)
         if isinstance(writer, PILWriter):
@@ -75,6 +82,11 @@ class SaveLabelMapd(SaveImaged):
         with atomic_path(path) as temporary:
             writer.write(temporary)
         return path
+
+    def _name(self, image: Path) -> tuple[str, str]:
+        return (
+            (series_name(image, self.data_root_dir), ".nii.gz") if image.is_dir() else split_name(image.name)
+        )
 
 
 def _exact_meta(mask: MetaTensor) -> dict[str, Any]:
@@ -89,8 +101,9 @@ def split_name(name: str) -> tuple[str, str]:
     """Name without extension, and the extension of its label map.
 
     Example:
-        >>> split_name("a.b.nii.gz"), split_name("a.JPG"), split_name("a.mha")
-        (('a.b', '.nii.gz'), ('a', '.png'), ('a', '.mha'))
+        >>> split_name("a.b.nii.gz"), split_name("a.JPG"), split_name("a.mhd"), split_name("a.dcm")
+        (('a.b', '.nii.gz'), ('a', '.png'), ('a', '.mha'), ('a', '.nii.gz'))
     """
     suffix = ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix
-    return name[: len(name) - len(suffix)], ".png" if suffix.lower() in _PHOTOS else suffix.lower()
+    kind = ".png" if suffix.lower() in _PHOTOS else _WRITTEN_AS.get(suffix.lower(), suffix.lower())
+    return name[: len(name) - len(suffix)], kind
