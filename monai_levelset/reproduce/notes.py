@@ -52,7 +52,7 @@ def _data(target: Target, parts: Parts, counts: Counts, summary: Mapping[str, An
             f"with labels of {labeled}."
         )
     chosen = _count(counts["validation"])
-    drawn = f"{chosen}, drawn once from the data's training part," if parts.inner else chosen
+    drawn = f"{chosen}, drawn once from the data's training part" if parts.inner else chosen
     return (
         f"Trained on {_count(counts['training'])}, of whom {labeled} ({target.labeled_fraction:.0%}), drawn "
         f"by seed, are labelled. Checkpoints are chosen on {drawn}; the {parts.name} part selects nothing."

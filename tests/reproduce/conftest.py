@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import torch
 from monai.bundle import ConfigParser
 from PIL import Image
 
+from monai_levelset.data import prepare
+
+from .slices import write_slices
+
 WIDTH, HEIGHT = 150, 130
-LIVER_SPLITS = {"train": [f"1{n:04d}" for n in range(8)], "val": ["10020", "10021"], "test": ["10030"]}
 SPLITS = {"train": ["SC-N-02", "SC-N-03"], "val": ["SC-N-05"], "test": ["SC-N-06", "SC-N-07"]}
 
 
@@ -36,22 +41,6 @@ def write_data(root: Path) -> Path:
             Image.fromarray((60 + 120 * label + noise).astype(np.uint8)).save(root / "images" / name)
             Image.fromarray((255 * label).astype(np.uint8)).save(root / "endocardium" / name)
     (root / "splits.json").write_text(json.dumps(SPLITS))
-    return root
-
-
-def write_slices(root: Path, *parts: str) -> Path:
-    """8-bit slices of 48 x 48, two per patient of these parts: first a large liver, then its tip."""
-    for folder in ("images", "labels"):
-        (root / folder).mkdir(parents=True)
-    for patient in (name for part in parts for name in LIVER_SPLITS[part]):
-        for number, radius in ((40, 12), (41, 2)):
-            rows, columns = np.mgrid[:48, :48]
-            label = (columns - 20 - int(patient) % 9) ** 2 + (rows - 26) ** 2 < radius**2
-            noise = np.random.default_rng([int(patient), number]).integers(0, 60, label.shape)
-            name = f"flipped_{patient}_{number}.png"
-            Image.fromarray((60 + 120 * label + noise).astype(np.uint8)).save(root / "images" / name)
-            Image.fromarray((255 * label).astype(np.uint8)).save(root / "labels" / name)
-    (root / "splits.json").write_text(json.dumps({part: LIVER_SPLITS[part] for part in parts}))
     return root
 
 
@@ -109,6 +98,16 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 def stub_trainings() -> Callable[[], Trainings]:
     """Makes stand-ins, for fixtures of a wider scope."""
     return Trainings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quickly_prepared() -> Iterator[None]:
+    """Starting processes and drawing the overview take longer than reading a few slices."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monai_levelset.reproduce.parts.prepare", partial(prepare, workers=1))
+        module = import_module("monai_levelset.data.prepare")  # the package has a function of this name
+        patch.setattr(module, "draw_montage", lambda *arguments: None)
+        yield
 
 
 @pytest.fixture
