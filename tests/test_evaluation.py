@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_levelset.evaluation import evaluate, find_bundle, predict_folder
+from monai_levelset.data.errors import DataError
+from monai_levelset.evaluation import evaluate, find_bundle, find_files, predict_folder
+from tests.dicom_files import write_series
 
 
 def cube(start: int, side: int = 4) -> np.ndarray:
@@ -153,6 +155,58 @@ def test_bad_requests(folders: dict[str, Path], tmp_path: Path) -> None:
     save(folders["labels"] / "a.png", cube(3)[..., 0])
     with pytest.raises(ValueError, match="same name 'a'"):
         run(folders)
+
+
+GRID = np.diag([-1.0, -1.0, 2.0, 1.0])
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
+def test_dicom_folders_are_images(tmp_path: Path) -> None:
+    scan = cube(3).astype(np.int16) * 100
+    write_series(tmp_path / "data/p1/CT 1", scan, GRID)
+    write_series(tmp_path / "data/p2/CT 1", scan, GRID, names="{:03d}")
+    for name in ("LICENSE", "DICOMDIR", ".DS_Store", "notes.txt"):
+        (tmp_path / "data/p2/CT 1" / name).write_bytes(bytes(128) + b"DICM" * (name == "DICOMDIR"))
+    save(tmp_path / "data/p3/c.nii.gz", scan)
+    (tmp_path / "data/.cache").mkdir()
+    save(tmp_path / "data/.cache/d.nii.gz", scan)
+    root = tmp_path / "data"
+    assert find_files(root) == {
+        "c": root / "p3/c.nii.gz",
+        "p1_CT 1": root / "p1/CT 1",
+        "p2_CT 1": root / "p2/CT 1",
+    }
+    assert find_files(root / "p2/CT 1") == {"CT 1": root / "p2/CT 1"}
+    save(root / "p1_CT 1.nii", scan)
+    with pytest.raises(ValueError, match="have the same name 'p1_CT 1'"):
+        find_files(root)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
+def test_dicom_folders_that_are_no_volume(tmp_path: Path) -> None:
+    scan = cube(3).astype(np.int16) * 100
+    write_series(tmp_path, scan, GRID, skip=[3])
+    with pytest.raises(DataError, match=r"IM0002.dcm and .*IM0004.dcm: 1 slice missing"):
+        find_files(tmp_path)
+    write_series(tmp_path, scan, GRID, names="other{}", SeriesInstanceUID="1.2.4")
+    with pytest.raises(DataError, match=r"slices of 2 series.*prepare dicom"):
+        find_files(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR:UserWarning")
+def test_a_dicom_image_lies_under_its_contours(tmp_path: Path) -> None:
+    """The label of a DICOM folder has the folder's name."""
+    write_series(tmp_path / "images/p1/CT", cube(3).astype(np.int16) * 100, GRID)
+    for kind in ("labels", "predictions"):
+        (tmp_path / kind).mkdir()
+        nib.save(nib.Nifti1Image(cube(3), GRID), tmp_path / kind / "p1_CT.nii.gz")
+    summary = evaluate(
+        tmp_path / "predictions", tmp_path / "labels", tmp_path / "out", images=tmp_path / "images"
+    )
+    assert summary["mean"]["dice"] == 1
+    nib.save(nib.Nifti1Image(cube(3), np.diag([-1.0, -1.0, 3.0, 1.0])), tmp_path / "labels/p1_CT.nii.gz")
+    with pytest.raises(ValueError, match=r"differ in affine"):
+        evaluate(tmp_path / "predictions", tmp_path / "labels", tmp_path / "out")
 
 
 @pytest.fixture
