@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_levelset.data.archives import archive_advice
 from monai_levelset.data.checkpoints import check_checkpoint
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.grids import Grid, corner_distance, read_array
@@ -118,7 +119,8 @@ def check_folder(path: str | Path) -> Path:
     if not path.exists():
         raise DataError(f"{path}: the data folder does not exist. Correct its path or put the data there.")
     if not path.is_dir():
-        raise DataError(f"{path}: this is a file. Give the folder that holds the data.")
+        advice = archive_advice(path) or "this is a file. Give the folder that holds the data."
+        raise DataError(f"{path}: {advice}")
     if not any(path.iterdir()):
         raise DataError(f"{path}: the data folder is empty. Correct its path or put the data there.")
     return path

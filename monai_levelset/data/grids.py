@@ -145,7 +145,10 @@ def _guarded(path: Path, read: Any) -> Any:
     except DataError:
         raise
     except _READ_ERRORS as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        lines = [line for line in str(error).strip().splitlines() if "could the file be damaged" not in line]
+        reason = lines[-1] if lines else type(error).__name__
+        if "No such file" in reason:  # ITK's words for a file that is there and has no proper header
+            reason = "no header"
         raise DataError(
             f"{path}: cannot be read, the file is corrupt, truncated or of an unknown format ({reason}). "
             "Copy or convert it again."

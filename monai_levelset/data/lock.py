@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,9 +53,9 @@ def sole_writer(folder: str | Path, file: str | Path, *, what: str) -> Iterator[
                     f"another {what}{_holder(held)} is writing to {folder}; wait for it or give another --out"
                 ) from error
         else:
-            held.truncate(0)
-            held.write(str(os.getpid()).encode())
-            held.flush()
+            with suppress(OSError):  # a full disk; the name is only for the message
+                held.truncate(0)
+                os.write(held.fileno(), str(os.getpid()).encode())
         yield
 
 

@@ -19,6 +19,7 @@ from monai_levelset.data.preparation.index import Index
 from monai_levelset.data.preparation.montage import draw_montage
 from monai_levelset.data.preparation.report import build_report, summary_text, with_sections
 from monai_levelset.data.preparation.sections import assign_sections, check_fractions, sections_of
+from monai_levelset.data.preparation.source import as_text, name_problems, read_source
 from monai_levelset.data.readers.base import Reader, SourceListing
 from monai_levelset.data.split import CASES, write_cases, write_report
 from monai_levelset.data.sunnybrook import Conversion
@@ -108,9 +109,9 @@ def prepare(
     options = _options(dataset, reader, given)
     check_fractions(labeled_fraction, validation, test)
     source, out = check_folder(source).absolute(), Path(out)
-    found = reader(source, **options)
+    found = read_source(reader, source, options)
     _check_out(dataset, source, out)
-    raise_problems(_name_problems(found))
+    raise_problems(name_problems(found))
     split = {"labeled_fraction": labeled_fraction, "seed": seed, "validation": validation, "test": test}
     _sections(_items(found, None, None), found, split)  # says what cannot be drawn before the long part
     with sole_writer(out, check_writable(out) / ".prepare" / "lock", what="prepare"):
@@ -233,6 +234,8 @@ def _options(dataset: str, reader: Reader, given: Mapping[str, str | None]) -> d
 
 
 def _check_out(dataset: str, source: Path, out: Path) -> None:
+    if as_text(str(out.absolute())) != str(out.absolute()):
+        raise DataError(f"{as_text(str(out))}: a name with bytes that are no UTF-8. Choose another folder.")
     if out.absolute().resolve().is_relative_to(source.resolve()):
         raise DataError(
             f"{out}: the output lies inside the source, which must stay as it is. Choose another folder."
@@ -252,26 +255,3 @@ def _check_out(dataset: str, source: Path, out: Path) -> None:
         held = dataset
     if held != dataset:
         raise DataError(f"{out}: it holds the prepared data set {held}. Choose another folder.")
-
-
-def _name_problems(found: SourceListing) -> list[str]:
-    if not found.cases:
-        return ["the source holds no case. Unpack the data set there, or correct --source."]
-    files: dict[str, list[str]] = {}
-    places: dict[str, dict[str, list[str]]] = {}
-    for case in found.cases:
-        files.setdefault(case.id, []).append(str(case.image[0]) if case.image else "no image")
-        if case.section:
-            places.setdefault(case.patient, {}).setdefault(case.section, []).append(files[case.id][-1])
-    problems = [
-        f"{', '.join(found)}: all are case {name}. Keep one."
-        for name, found in files.items()
-        if len(found) > 1
-    ]
-    for patient, where in places.items():
-        if len(where) > 1:
-            listed = "; ".join(f"{name}: {', '.join(paths)}" for name, paths in where.items())
-            problems.append(
-                f"patient {patient} is in the sections {' and '.join(where)} ({listed}). Keep it in one only."
-            )
-    return problems

@@ -161,7 +161,23 @@ def _failed(job: Job, error: Exception) -> Result:
         files = ", ".join(map(str, (*job.case.image, *job.case.label)))
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         problems = (f"{files}: cannot be converted ({reason}). Unpack or copy the files again.",)
-    return Result(job.case.id, job.key, problems=problems)
+    return Result(job.case.id, job.key, problems=(*problems, *_also_truncated(job.case, problems)))
+
+
+def _also_truncated(case: Case, problems: Sequence[str]) -> list[str]:
+    """Other files of a case that were cut short, too: a conversion ends with the first one."""
+    found = []
+    for path in (*case.image, *case.label):
+        if path.name.lower().endswith((*_PICTURES, ".nii", ".nii.gz")) and not _is_named(path, problems):
+            try:
+                read_array(path)
+            except DataError as error:
+                found += [str(error)] if "truncated" in str(error) else []
+    return found
+
+
+def _is_named(path: Path, problems: Sequence[str]) -> bool:
+    return any(str(path) in problem for problem in problems)
 
 
 def _missing(case: Case) -> list[str]:
