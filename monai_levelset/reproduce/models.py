@@ -9,7 +9,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from monai_levelset.reproduce.targets import Target
+from monai_levelset.reproduce.targets import Target, config_files
 from monai_levelset.transforms import LevelSetRefinement
 
 
@@ -25,9 +25,11 @@ def load_network(target: Target, folder: Path) -> nn.Module:
 def level_set(target: Target, folder: Path) -> LevelSetRefinement:
     """The refinement of the bundle's inference, with the prior drawn in this seed."""
     parser = ConfigParser()
-    parser.read_config(str(target.folder / "configs" / "inference.json"))
+    parser.read_config(config_files(target.folder, *target.overrides, base="inference"))
     steps = parser["postprocessing#transforms"]
-    step = next(step for step in steps if step["_target_"].endswith("LevelSetRefinementd"))
-    known = inspect.signature(LevelSetRefinement).parameters
-    settings = {name: value for name, value in step.items() if name in known}
-    return LevelSetRefinement(**{**settings, "prior": folder / "shape_prior.pt"})
+    place = next(i for i, step in enumerate(steps) if step["_target_"].endswith("LevelSetRefinementd"))
+    taken = inspect.signature(LevelSetRefinement).parameters.keys() & steps[place].keys() - {"prior"}
+    settings = {
+        name: parser.get_parsed_content(f"postprocessing#transforms#{place}#{name}") for name in taken
+    }
+    return LevelSetRefinement(**settings, prior=folder / "shape_prior.pt")

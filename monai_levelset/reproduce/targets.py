@@ -48,7 +48,7 @@ class Target:
         bundle: name or folder of the bundle.
         labeled_fraction: part of the training patients whose labels are used.
         paper: row -> Dice and IoU as printed, in the order of `ROWS`.
-        overrides: configuration files between `train.json` and a stage's.
+        overrides: configuration files between `train.json` and a stage's, and over `inference.json`.
         dataset: reader, see `prepare`, of data without `datalist.json`; None: the bundle reads them.
         sizes: limits, as part of the image, between which Dice is also given by the object's size.
     """
@@ -87,9 +87,9 @@ class Target:
         return config_files(self.folder, *self.overrides, *overrides)
 
 
-def config_files(bundle: Path, *overrides: str) -> list[str]:
+def config_files(bundle: Path, *overrides: str, base: str = "train") -> list[str]:
     """The base configuration and the overrides, each laid over what stands before it."""
-    return [str(bundle / "configs" / f"{name}.json") for name in ("train", *overrides)]
+    return [str(bundle / "configs" / f"{name}.json") for name in (base, *overrides)]
 
 
 def _printed(*numbers: tuple[float, float]) -> dict[str, tuple[float, float]]:

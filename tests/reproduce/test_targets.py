@@ -79,16 +79,23 @@ def test_only_what_the_refinement_knows_is_taken_from_the_inference(tiny: Target
         "image_key": "image",
         "soft": True,
         "region_weight": 0.7,
-        "edge_contrast": 0.3,
+        "edge_contrast": "$@weak / 2",
+        "min_peak": "@value",
         "prior": "@shape_prior",
     }
     steps = [{"_target_": "Activationsd", "keys": "pred"}, step]
-    content = {"postprocessing": {"_target_": "Compose", "transforms": steps}}
+    content = {
+        "value": 0.5,
+        "weak": 0.6,
+        "network_def": {},
+        "postprocessing": {"_target_": "Compose", "transforms": steps},
+    }
     (tiny.folder / "configs" / "inference.json").write_text(json.dumps(content))
     prior = torch.rand(1, 1, 4, 4)
     torch.save(prior, tmp_path / "shape_prior.pt")
     refine = level_set(tiny, tmp_path)
     assert (refine.region_weight, refine.edge_contrast) == (0.7, 0.3)
+    assert refine.min_peak == "slices"  # laid over the inference too
     torch.testing.assert_close(refine.prior, prior)
     defaults = inspect.signature(LevelSetRefinement).parameters
     assert refine.curvature_weight == defaults["curvature_weight"].default
