@@ -157,7 +157,7 @@ def _write(
     )
     report = with_sections(report, sections, split={**split, "section_seed": split["seed"]})
     shown = [(r.id, index.file(r, r.files["image"][0]), _first(index, r)) for r in results]
-    draw_montage(out / "montage.png", shown, found.labels)
+    draw_montage(out / "montage.png", shown, found.labels, found.modality)
     write_report(out, report)
     datalist = write_datalist(out / "datalist.json", sections, **head)
     index.forget_others(results)

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from monai_levelset.cli import main
-from monai_levelset.data import DataError, load_datalist, prepare, training_items
+from monai_levelset.data import DataError, load_datalist, prepare, slice_files, training_items
 from monai_levelset.data.preparation.workers import in_processes
 from monai_levelset.data.readers import Case, SourceListing
 from monai_levelset.data.split import split
@@ -451,6 +451,26 @@ def test_full_disk_at_the_end_leaves_the_earlier_list(
     assert "the disk is full" in refused(source, out, labeled_fraction=0.5)
     assert (out / "datalist.json").read_bytes() == before
     assert not list(out.rglob(".tmp-*"))
+
+
+def test_full_disk_while_slices_are_cut(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, real = tmp_path / "out", slice_files._save
+
+    def limited(path: Path, plane: np.ndarray, spacing: tuple[float, ...]) -> None:
+        real(path, plane, spacing)
+        if "p03" in str(path.parent) and path.name == "label_002.nii":
+            path.write_bytes(path.read_bytes()[:50])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slice_files, "_save", limited)
+        assert "the disk is full" in refused(source, out, slices=True)
+    assert all((folder / "index.json").is_file() for folder in (out / ".slices").iterdir())
+    prepare("fake", source, out, workers=1, slices=True)
+    assert len(list((out / ".slices").iterdir())) == 20
+    assert len(list((out / ".slices").rglob("*.nii"))) == 20 * SHAPE[2]
 
 
 KILLED = """
