@@ -108,7 +108,7 @@ def test_a_test_part_alone_without_trainings(
 
 @pytest.mark.slow
 def test_the_real_trainings_on_a_few_slices(tmp_path: Path) -> None:
-    data, out = write_slices(tmp_path / "slices", "train", "val"), tmp_path / "out"
+    data, out = write_slices(tmp_path / "slices", "train", "val", radius=22), tmp_path / "out"
     summary = reproduce("tang2017-liver", str(data), str(out), seeds=1, epochs=2)
     assert summary["runs"][0]["updates"]["pre-trained"] == 2
     written = {path: path.stat().st_mtime_ns for path in out.rglob("finished.json")}
