@@ -66,7 +66,7 @@ def find_parts(target: Target, data: Path, out: Path) -> Parts:
         DataError: the folder is in no known layout, or has too few patients.
     """
     data = data.absolute()
-    home = out.absolute() / "data" / _name(data)
+    home = out.absolute() / "data" / _name(data.resolve())
     if target.dataset and not (data / "datalist.json").is_file():
         prepare(target.dataset, data, home / "prepared")
         data = home / "prepared"

@@ -45,6 +45,12 @@ def test_the_draw_is_the_same_at_every_call_and_in_every_folder(liver_data: Data
     assert patients(first) == patients(elsewhere)
 
 
+def test_another_way_to_write_the_path_is_the_same_data(liver_data: Data, tmp_path: Path) -> None:
+    data = liver_data("train", "val")
+    roundabout = data / ".." / data.name
+    assert find_parts(LIVER, roundabout, tmp_path / "out") == find_parts(LIVER, data, tmp_path / "out")
+
+
 def test_prepared_results_can_be_moved(liver_data: Data, tmp_path: Path) -> None:
     parts = find_parts(LIVER, liver_data("train", "val"), tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / "moved")
