@@ -9,6 +9,7 @@ both.
 
 from __future__ import annotations
 
+import gzip
 import math
 import zlib
 from dataclasses import dataclass
@@ -193,10 +194,27 @@ def _nifti(path: Path) -> tuple[Grid, Any]:
     _check_forms(path, grid, image.header)
 
     def load() -> NDArray[Any]:
-        values = np.asanyarray(image.dataobj)
+        values = (
+            _unzipped(path, type(image)) if path.suffix.lower() == ".gz" else np.asanyarray(image.dataobj)
+        )
         return values.reshape(*shape[:3], channels) if channels > 1 else values.reshape(shape[:3])
 
     return grid, load
+
+
+def _unzipped(path: Path, kind: Any) -> NDArray[Any]:
+    """The values of a compressed NIfTI file, read to its end: nibabel leaves out the checksum there."""
+    from nibabel.fileholders import FileHolder
+
+    with gzip.open(path, "rb") as stream:
+        values = np.asanyarray(kind.from_file_map({"image": FileHolder(fileobj=stream)}).dataobj)
+        try:
+            while stream.read(1 << 20):
+                pass
+        except gzip.BadGzipFile as error:
+            if "Not a gzipped file" not in str(error):  # whole, with something behind it
+                raise
+    return values
 
 
 @lru_cache

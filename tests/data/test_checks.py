@@ -102,6 +102,32 @@ def write_itk(path: Path, values: np.ndarray, spacing: tuple[float, ...] = (1.0,
     itk.imwrite(image, str(path))
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_compressed_file_with_a_changed_bit_or_without_its_checksum(tmp_path: Path, kind: Any) -> None:
+    values = np.random.default_rng(0).integers(-900, 900, (16, 15, 14), np.int16)
+    path = tmp_path / "a.nii.gz"
+    nib.save(kind(values, AFFINE), path)
+    whole = path.read_bytes()
+    for position in range(1000, len(whole) - 8, 997):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 16]) + whole[position + 1 :])
+        with pytest.raises(DataError, match=r"a\.nii\.gz: cannot be read, the file is corrupt"):
+            read_array(path)
+    path.write_bytes(whole[:-6])
+    with pytest.raises(DataError, match=r"a\.nii\.gz: cannot be read, the file is corrupt, truncated"):
+        read_array(path)
+    for padding in (bytes(512), b"something behind it"):
+        path.write_bytes(whole + padding)
+        np.testing.assert_array_equal(read_array(path)[0], values)
+
+
+def test_a_compressed_file_is_scaled_as_its_header_says(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), AFFINE)
+    image.header.set_slope_inter(2.0, -10.0)
+    nib.save(image, tmp_path / "a.nii.gz")
+    expected = nib.load(tmp_path / "a.nii.gz").get_fdata()
+    np.testing.assert_array_equal(read_array(tmp_path / "a.nii.gz")[0], expected)
+
+
 @pytest.mark.parametrize("extension", ["mha", "mhd"])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_metaimage_grid_is_that_of_its_values_and_of_monai(
