@@ -42,7 +42,7 @@ def test_a_table_on_the_validation_part() -> None:
     ) in text
     assert "Budget: 11 updates for the pre-trained FCN; 22 more" in text
     assert "11 + 22 updates" in text
-    assert "24, of which on average 7.2 are labelled" in text
+    assert "40, of which on average 12 are labelled" in text
 
 
 def test_a_table_on_the_test_part() -> None:
