@@ -24,7 +24,7 @@ _MARGIN = 50.0  # below the window, in its unit: a resampled image without HU al
 _SHARE = 0.005
 
 
-def check_ct(paths: Iterable[str | Path], *, window: Sequence[float]) -> None:
+def check_ct(paths: Iterable[str | Path], *, window: Sequence[float], must_be_hu: bool = True) -> None:
     """Refuse images that are not what an intensity window is meant for, and slices that are not axial.
 
     With a window in HU an image must have fat or air: at least 0.5 % of its voxels 50 HU or more below the
@@ -34,6 +34,7 @@ def check_ct(paths: Iterable[str | Path], *, window: Sequence[float]) -> None:
     Args:
         paths: image files or DICOM folders.
         window: lower and upper end, in HU, or `GREY_VALUES`.
+        must_be_hu: False lets images without fat or air, and pictures, pass for HU.
 
     Raises:
         DataError: lists all images that do not fit, with what to do; see also `check_series`.
@@ -46,13 +47,14 @@ def check_ct(paths: Iterable[str | Path], *, window: Sequence[float]) -> None:
     """
     low, high = (float(end) for end in window)
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda path: _problems(Path(path), low, high), paths)
+        found = pool.map(lambda path: _problems(Path(path), low, high, must_be_hu), paths)
         raise_problems([problem for problems in found for problem in problems])
 
 
-def _problems(path: Path, low: float, high: float) -> list[str]:
+def _problems(path: Path, low: float, high: float, must_be_hu: bool) -> list[str]:
     grey = (low, high) == GREY_VALUES
-    if path.suffix.lower() in PHOTO_SUFFIXES and not grey:
+    must_be_hu = must_be_hu and not grey
+    if path.suffix.lower() in PHOTO_SUFFIXES and must_be_hu:
         return [
             f"{path}: a picture holds no Hounsfield units. Give CT in HU (NIfTI, MHA, NRRD, DICOM), or, for "
             "slices windowed to 0-255, the bundle's slices.json as a second configuration."
@@ -63,7 +65,7 @@ def _problems(path: Path, low: float, high: float) -> list[str]:
         values, grid = read_array(path)
     except DataError as error:
         return [str(error)]
-    wrong = _grey_problem(values) if grey else _hounsfield_problem(values, low)
+    wrong = _grey_problem(values) if grey else _hounsfield_problem(values, low) if must_be_hu else ""
     return [f"{path}: {text}" for text in (wrong, _axial_problem(grid)) if text]
 
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from .lv import LV_BUNDLE, config_files, monai_bundle, run_workflow, write_data
+from .common import check_nothing_was_trained, config_files, monai_bundle, reason, run_workflow
+from .lv import LV_BUNDLE, write_data
 
 Settings = dict[str, Any]
 Case = Callable[[Path], tuple[Settings, list[str]]]
@@ -127,21 +128,9 @@ CASES: list[Case] = [
 ]
 
 
-def reason(error: BaseException) -> str:
-    """The messages of an error and of all it was raised from."""
-    return str(error) + ("\n" + reason(error.__cause__) if error.__cause__ else "")
-
-
 def settings_for(folder: Path, spoilt: Settings) -> Settings:
     folders = {"dataset_dir": folder / "data", "ckpt_dir": folder / "models", "output_dir": folder / "eval"}
     return {**folders, "max_updates": 2, **spoilt}
-
-
-def check_nothing_was_trained(folder: Path, log: str) -> None:
-    assert "train_loss" not in log
-    written = {path.name for path in folder.rglob("*") if "data" not in path.parts}
-    assert written.isdisjoint({"model.pt", "checkpoint.pt"})
-    assert not [name for name in written if name.startswith(".")]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

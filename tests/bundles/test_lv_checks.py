@@ -20,28 +20,6 @@ FILES = (
     "--config_file",
     LV_BUNDLE / "configs/inference.json",
 )
-REQUIRED = {
-    "version": "string",
-    "changelog": "object",
-    "monai_version": "string",
-    "pytorch_version": "string",
-    "numpy_version": "string",
-    "required_packages_version": "object",
-    "task": "string",
-    "description": "string",
-    "authors": "string",
-    "copyright": "string",
-    "network_data_format": "object",
-}
-
-
-@pytest.fixture
-def schema(tmp_path: Path) -> Path:
-    """The documented required fields; the schema itself is on the internet."""
-    properties = {name: {"type": kind} for name, kind in REQUIRED.items()}
-    path = tmp_path / "meta_schema_20240725.json"
-    path.write_text(json.dumps({"type": "object", "properties": properties, "required": list(REQUIRED)}))
-    return path
 
 
 def test_verify_metadata(command: Callable[..., None], schema: Path, tmp_path: Path) -> None:

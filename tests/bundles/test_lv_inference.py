@@ -12,7 +12,8 @@ from monai.bundle import ConfigParser
 
 from monai_levelset.evaluation import predict_folder
 
-from .lv import dice, read_png, run_workflow, ventricle, write_png
+from .common import dice, read_png, run_workflow, write_png
+from .lv import ventricle
 
 OBLIQUE = np.array([[1.2, 0.5, 1.0, -80.0], [-0.6, 1.2, 2.0, 30.0], [0.35, -0.4, 7.7, 5.0], [0, 0, 0, 1.0]])
 

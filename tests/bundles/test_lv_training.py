@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import subprocess
@@ -15,26 +14,8 @@ import torch
 from monai_levelset.data.checkpoints import check_checkpoint
 from monai_levelset.networks import ShallowFCN
 
-from .lv import LV_BUNDLE, ROOT, config_files, dice, monai_bundle, read_png, run_workflow
-
-
-def read_csv(path: Path) -> list[list[str]]:
-    """Rows of a CSV file."""
-    with path.open() as file:
-        return list(csv.reader(file))
-
-
-def scalars(folder: Path, tag: str) -> list[float]:
-    """Values of a TensorBoard scalar in the order of their steps."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    values = {}
-    for file in folder.glob("events.out.tfevents.*"):
-        events = EventAccumulator(str(file))
-        events.Reload()
-        if tag in events.Tags()["scalars"]:
-            values |= {event.step: event.value for event in events.Scalars(tag)}
-    return [values[step] for step in sorted(values)]
+from .common import ROOT, config_files, dice, monai_bundle, read_csv, read_png, run_workflow, scalars
+from .lv import LV_BUNDLE
 
 
 def test_training_from_the_bundles_folder(

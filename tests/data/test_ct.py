@@ -66,6 +66,14 @@ def test_the_window_may_be_that_of_unscaled_values(tmp_path: Path) -> None:
     check_ct([save(tmp_path / "a.nii.gz", body() + 1024)], window=(1024, 1304))
 
 
+def test_the_check_can_be_left_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", body().clip(0))
+    check_ct([path], window=HU, must_be_hu=False)
+    assert "leave slices.json out" in refusal(save(path, body() * 10), GREY_VALUES)
+    with pytest.raises(DataError, match="leave slices.json out"):
+        check_ct([path], window=GREY_VALUES, must_be_hu=False)
+
+
 def test_pictures_need_the_window_of_pictures(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(body((20, 20)).clip(0, 255).astype(np.uint8)).save(path)
