@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 from pathlib import Path
 
 import itk
@@ -19,7 +20,7 @@ from monai_levelset.data.grids import read_grid
 from monai_levelset.evaluation import predict_folder
 from tests.dicom_files import write_series
 
-from .common import Array, dice, read_png, run_workflow, write_png
+from .common import Array, dice, monai_bundle, read_png, run_workflow, write_png
 from .liver import LIVER_BUNDLE, on_network_axes, picture, read_mask, write_nifti
 
 SLICES = slice(9, 21, 4)
@@ -241,3 +242,18 @@ def test_preprocessing_is_that_of_training(liver_data: Path, tmp_path: Path) -> 
 def test_the_network_is_the_papers_size() -> None:
     network = preprocessing().get_parsed_content("network_def")
     assert sum(parameter.numel() for parameter in network.parameters()) == 23_938
+
+
+@pytest.mark.slow
+def test_a_large_scan_needs_little_memory(liver_trained: Path, tmp_path: Path) -> None:
+    """512 x 512 x 200 voxels: 200 MiB as float32, of which several copies exist at a time."""
+    values = np.random.default_rng(0).integers(-900, 200, (64, 64, 25)).repeat(8, 0).repeat(8, 1).repeat(8, 2)
+    write_nifti(tmp_path / "in/a.nii", values.astype(np.int16), np.diag([-0.8, -0.8, 1.0, 1.0]))
+    done = monai_bundle(
+        *("run", "--bundle_root", liver_trained, "--config_file", liver_trained / "configs/inference.json"),
+        *("--dataset_dir", tmp_path / "in", "--output_dir", tmp_path / "out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_grid(tmp_path / "out/a.nii").shape == (512, 512, 200)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # GiB
+    assert peak < 4
