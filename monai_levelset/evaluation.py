@@ -302,7 +302,7 @@ def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path)
     from monai.bundle import ConfigWorkflow
 
     root = Path(bundle_root).resolve()
-    files = [str(path.resolve()) for path in find_files(images).values()]
+    files = [str(path.absolute()) for path in find_files(images).values()]
     Path(out).mkdir(parents=True, exist_ok=True)
     workflow = ConfigWorkflow(
         config_file=str(root / "configs" / "inference.json"),
@@ -310,7 +310,7 @@ def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path)
         logging_file=False,
         workflow_type="infer",
         bundle_root=str(root),
-        dataset_dir=str(Path(images).resolve()),
+        dataset_dir=str(Path(images).absolute()),
         output_dir=str(Path(out).resolve()),
         datalist=files,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from monai_levelset.data.errors import DataError, raise_problems
@@ -52,8 +53,8 @@ def series_name(folder: str | Path, root: str | Path | None = None) -> str:
         >>> series_name("data/patient 1/CT", "data"), series_name("data/patient 1/CT")
         ('patient 1_CT', 'CT')
     """
-    folder = Path(folder).resolve()
-    above = folder.parent if root is None else Path(root).resolve()
+    folder = Path(os.path.abspath(folder))  # links keep the name that they have in the folder
+    above = folder.parent if root is None else Path(os.path.abspath(root))
     below = folder.relative_to(above).parts if folder.is_relative_to(above) else ()
     return "_".join(below) or folder.name
 

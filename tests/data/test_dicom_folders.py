@@ -55,6 +55,9 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert series_name(tmp_path / "p 1/CT.2") == "CT.2"
     assert series_name(tmp_path, tmp_path) == tmp_path.name
     assert series_name(tmp_path / "a", tmp_path / "b") == "a"
+    (tmp_path / "CT").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "CT")
+    assert series_name(tmp_path / "linked", tmp_path) == "linked"
     monkeypatch.chdir(tmp_path)
     assert series_name(".", ".") == tmp_path.name
 
