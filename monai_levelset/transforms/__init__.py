@@ -1,5 +1,6 @@
 """Transforms: augmentation in batches, maps of clicks, slices in and out of volumes, level-set refinement."""
 
+from .axial_orientation import AxialOrientation, AxialOrientationd
 from .batch_augmentation import BatchAugmentation
 from .confidence_map import confidence_map, extreme_point_heatmap
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
@@ -11,6 +12,8 @@ from .single_channel import SingleChannel, SingleChanneld
 from .through_plane import ThroughPlaneLast, ThroughPlaneLastd
 
 __all__ = [
+    "AxialOrientation",
+    "AxialOrientationd",
     "BatchAugmentation",
     "FillLabeld",
     "InPlaneCenterCrop",

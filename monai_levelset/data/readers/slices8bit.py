@@ -8,8 +8,10 @@ Slices of public liver CT (the Medical Segmentation Decathlon's, Antonelli et al
 - `splits.json` with the case numbers under `train`, `val` and perhaps `test`
 
 The images are red = green = blue, of which `LoadImage` would make three equal channels, and a label that was
-saved as JPG is not exact. So both are written anew, as grey PNG: the image with the same values, the label as
-0 and 1.
+saved as JPG is not exact. And all lie on their side: `flipped` ones with the spine at the left and the liver at
+the top, `mirrored` ones, which are no mirror images, turned by half a turn against these. So both are written
+anew, as grey PNG, upright as on a radiologist's screen: anterior at the top, the patient's right at the left;
+the image with the same values, the label as 0 and 1.
 """
 
 from __future__ import annotations
@@ -28,11 +30,15 @@ from monai_levelset.data.readers.splits import read_splits
 __all__ = ["LABELS", "THRESHOLD", "read_liver_slices"]
 
 LABELS = {"0": "background", "1": "liver"}
+VERSION = 2
+"""Raised whenever the written files change, so that `prepare` writes them anew."""
+
 THRESHOLD = 127
 """A label above it is liver: compression leaves values around 0 and around 255 in JPG labels."""
 
 _NAME = re.compile(r"(?P<orientation>flipped|mirrored)_(?P<case>\d+)_(?P<slice>\d+)")
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+_QUARTER_TURNS = {"flipped": -1, "mirrored": 1}  # counter-clockwise, to stand upright
 _GREY_NOISE = 8  # how much the colours of a grey JPG may differ
 
 
@@ -84,13 +90,14 @@ def read_liver_slices(source: Path) -> SourceListing:
 
 
 def convert_liver_slice(case: Case, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write `images/ID.png` with one channel and the same grey values, and `labels/ID.png` with 0 and 1.
+    """Write `images/ID.png`, upright, with one channel, and `labels/ID.png` with 0 and 1.
 
     Raises:
         DataError: a file is unreadable, or the image is coloured.
     """
     image = read_grey(case.image[0], tolerance=_GREY_NOISE)
     label = _binary(case.label[0], read_grey(case.label[0], tolerance=_GREY_NOISE))
+    image, label = (np.rot90(a, _QUARTER_TURNS[case.extra["orientation"]]) for a in (image, label))
     return (
         [save_label(folder / "images" / f"{case.id}.png", image)],
         [save_label(folder / "labels" / f"{case.id}.png", label)],
