@@ -28,16 +28,16 @@ def on_network_axes(path: Path) -> tuple[Array, tuple[float, ...]]:
 
 
 def picture(plane: Array, size: int, *, label: bool = False) -> Array:
-    """A slice on the network's axes as public 8-bit slices show it: windowed, first axis to anterior."""
+    """A slice on the network's axes as a picture `(x, y)` shows it on a screen: windowed, x to the left."""
     low, high = (0, 1) if label else WINDOW
     grey = (plane.astype(np.float32).clip(low, high) - low) / (high - low) * 255
     mode = "area" if size <= plane.shape[0] else "bilinear"
-    resized = F.interpolate(torch.from_numpy(grey)[None, None], (size, size), mode=mode)[0, 0].flip(0).numpy()
+    resized = F.interpolate(torch.from_numpy(grey)[None, None], (size, size), mode=mode)[0, 0].T.numpy()
     return ((resized > 127) * 255 if label else resized.round()).astype(np.uint8)
 
 
 def write_pictures(folder: Path, data: Path, sections: Mapping[str, Sequence[str]], size: int = 96) -> Path:
-    """Eight slices of each phantom volume in the layout of `prepare liver_slices`."""
+    """Eight slices of each phantom volume in the layout of `prepare liver_slices`, spine at the left."""
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True)
     splits: dict[str, list[str]] = {section: [] for section in sections}
@@ -49,10 +49,10 @@ def write_pictures(folder: Path, data: Path, sections: Mapping[str, Sequence[str
             covered = np.flatnonzero(label.sum((0, 1)) > 300)
             for k in covered[np.linspace(0, len(covered) - 1, 8).astype(int)]:
                 stem = f"flipped_{patient}_{k}"
-                grey = Image.fromarray(np.ascontiguousarray(picture(image[..., k], size).T))
+                grey = Image.fromarray(np.ascontiguousarray(picture(image[..., k], size)[:, ::-1]))
                 Image.merge("RGB", [grey] * 3).save(folder / f"images/{stem}.jpg", quality=95)
                 mask = picture(label[..., k], size, label=True)
-                Image.fromarray(np.ascontiguousarray(mask.T)).save(folder / f"labels/{stem}.png")
+                Image.fromarray(np.ascontiguousarray(mask[:, ::-1])).save(folder / f"labels/{stem}.png")
     (folder / "splits.json").write_text(json.dumps(splits))
     return folder
 

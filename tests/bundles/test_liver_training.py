@@ -152,7 +152,7 @@ def test_configurations_agree() -> None:
     weights = ("region_weight", "curvature_weight", "shape_weight", "edge_contrast", "clip")
     for refinement in refinements:
         assert [refinement.get(w) for w in weights] == [joint["train#refinement"].get(w) for w in weights]
-    for name in ("window", "spacing", "axcodes", "upside_down", "network_def"):
+    for name in ("window", "spacing", "axcodes", "network_def"):
         assert train[name] == inference[name]
     assert slices.keys() <= train.keys() | inference.keys()
     of_intensity = ("ScaleIntensityRanged", "NormalizeIntensityd")

@@ -7,11 +7,11 @@ Slices of public liver CT (the Medical Segmentation Decathlon's, Antonelli et al
 - `labels/flipped_10001_103.png`, 0 and 255
 - `splits.json` with the case numbers under `train`, `val` and perhaps `test`
 
-The images are red = green = blue, of which `LoadImage` would make three equal channels, and a label that was
-saved as JPG is not exact. And all lie on their side: `flipped` ones with the spine at the left and the liver at
-the top, `mirrored` ones, which are no mirror images, turned by half a turn against these. So both are written
-anew, as grey PNG, upright as on a radiologist's screen: anterior at the top, the patient's right at the left;
-the image with the same values, the label as 0 and 1.
+The images are red = green = blue, of which `LoadImage` would make three equal channels, and a label that
+was saved as JPG is not exact. And all lie on their side: `flipped` ones with the spine at the left and the
+liver at the top, `mirrored` ones, which are no mirror images, turned by half a turn against these. So both
+are written anew, as grey PNG, upright as on a radiologist's screen: anterior at the top, the patient's
+right at the left; the image with the same values, the label as 0 and 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ THRESHOLD = 127
 
 _NAME = re.compile(r"(?P<orientation>flipped|mirrored)_(?P<case>\d+)_(?P<slice>\d+)")
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
-_QUARTER_TURNS = {"flipped": -1, "mirrored": 1}  # counter-clockwise, to stand upright
+_QUARTER_TURNS = {"flipped": -1, "mirrored": 1}  # of arrays (x, y), to stand upright
 _GREY_NOISE = 8  # how much the colours of a grey JPG may differ
 
 

@@ -34,6 +34,13 @@ def write_label(path: Path, values: np.ndarray | None = None) -> None:
     Image.fromarray(label() if values is None else values).save(path)
 
 
+def upright(name: str, values: np.ndarray) -> np.ndarray:
+    """An array (x, y) of the source as it is written: `flipped` pictures a quarter turn counter-clockwise."""
+    picture = values.T
+    turned = picture.T[::-1] if name.startswith("flipped") else picture.T[:, ::-1]
+    return turned.T
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     root = tmp_path / "Leber übung" / "msd_slices"
@@ -68,10 +75,23 @@ def test_files_become_one_channel_with_the_same_values(source: Path, tmp_path: P
         items.append({"id": case.id, "image": str(images[0]), "label": str(labels[0])})
         rgb, _ = read_array(case.image[0])
         grey, grid = read_array(images[0])
-        assert (grey.shape, grid.channels) == ((WIDTH, HEIGHT), 1)
-        np.testing.assert_array_equal(grey, rgb[..., 0])
-        np.testing.assert_array_equal(read_array(labels[0])[0], label().T // 255)
+        assert (grey.shape, grid.channels) == ((HEIGHT, WIDTH), 1)
+        np.testing.assert_array_equal(grey, upright(case.id, rgb[..., 0]))
+        np.testing.assert_array_equal(read_array(labels[0])[0], upright(case.id, label().T // 255))
     check_items(items, label_values=(0, 1))
+
+
+@pytest.mark.parametrize(("name", "side"), [("flipped_10001_103", 0), ("mirrored_10059_35", WIDTH - 2)])
+def test_the_spine_comes_to_the_bottom(source: Path, tmp_path: Path, name: str, side: int) -> None:
+    """In `flipped` pictures it is at the left, in `mirrored` ones at the right."""
+    spine = np.zeros((HEIGHT, WIDTH), np.uint8)
+    spine[7:9, side : side + 2] = 255
+    write_label(source / "labels" / f"{name}.png", spine)
+    case = next(case for case in read_liver_slices(source).cases if case.id == name)
+    assert case.convert is not None
+    with Image.open(case.convert(case, tmp_path)[1][0]) as picture:
+        rows, columns = np.nonzero(np.asarray(picture))
+    assert (set(rows), set(columns)) == ({WIDTH - 2, WIDTH - 1}, {7, 8})
 
 
 def test_labels_saved_as_jpg_are_cut_in_the_middle(source: Path, tmp_path: Path) -> None:
@@ -83,8 +103,8 @@ def test_labels_saved_as_jpg_are_cut_in_the_middle(source: Path, tmp_path: Path)
     case = read_liver_slices(source).cases[0]
     assert case.convert is not None
     values, _ = read_array(case.convert(case, tmp_path)[1][0])
-    np.testing.assert_array_equal(values, (noisy > 127).astype(np.uint8))
-    np.testing.assert_array_equal(values, label().T // 255)
+    np.testing.assert_array_equal(values, upright("flipped", (noisy > 127).astype(np.uint8)))
+    np.testing.assert_array_equal(values, upright("flipped", label().T // 255))
 
 
 @pytest.mark.parametrize("top", [0, 1])
@@ -92,7 +112,8 @@ def test_empty_labels_and_labels_of_0_and_1_stay(source: Path, tmp_path: Path, t
     write_label(source / "labels" / "flipped_10001_103.png", label() // 255 * top)
     case = read_liver_slices(source).cases[0]
     assert case.convert is not None
-    np.testing.assert_array_equal(read_array(case.convert(case, tmp_path)[1][0])[0], label().T // 255 * top)
+    found, _ = read_array(case.convert(case, tmp_path)[1][0])
+    np.testing.assert_array_equal(found, upright("flipped", label().T // 255 * top))
 
 
 def test_pictures_of_another_kind_are_refused(source: Path, tmp_path: Path) -> None:
@@ -162,7 +183,8 @@ def test_the_real_slices(data_root: Path, tmp_path: Path) -> None:
     for case in found.cases[::50]:
         assert case.convert is not None
         images, labels = case.convert(case, tmp_path)
-        np.testing.assert_array_equal(read_array(images[0])[0], read_array(case.image[0])[0][..., 0])
+        raw, _ = read_array(case.image[0])
+        np.testing.assert_array_equal(read_array(images[0])[0], upright(case.id, raw[..., 0]))
         np.testing.assert_array_equal(read_array(labels[0])[0] * 255, read_array(case.label[0])[0])
         items.append({"image": str(images[0]), "label": str(labels[0])})
     check_items(items, label_values=(0, 1))
