@@ -185,6 +185,7 @@ def test_the_real_slices(data_root: Path, tmp_path: Path) -> None:
         images, labels = case.convert(case, tmp_path)
         raw, _ = read_array(case.image[0])
         np.testing.assert_array_equal(read_array(images[0])[0], upright(case.id, raw[..., 0]))
-        np.testing.assert_array_equal(read_array(labels[0])[0] * 255, read_array(case.label[0])[0])
+        mask, _ = read_array(case.label[0])
+        np.testing.assert_array_equal(read_array(labels[0])[0] * 255, upright(case.id, mask))
         items.append({"image": str(images[0]), "label": str(labels[0])})
     check_items(items, label_values=(0, 1))
