@@ -138,6 +138,6 @@ def test_results_lie_on_the_scans(liver_root: Path, liver_trained: Path, tmp_pat
 @pytest.mark.skipif(not (LIVER_BUNDLE / "models/model.pt").is_file(), reason="the bundle has no weights")
 def test_the_shipped_weights_find_the_liver(liver_root: Path, chaos_label: Path, tmp_path: Path) -> None:
     """Trained on 8-bit slices of other patients."""
-    found = predict_folder(LIVER_BUNDLE, liver_root / "chaos_case", tmp_path)
+    found = predict_folder(LIVER_BUNDLE, liver_root / SCANS[0], tmp_path)
     truth, _ = read_array(chaos_label)
     assert dice(read_mask(found["DICOM_anon"]), truth) > 0.85

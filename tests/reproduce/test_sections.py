@@ -122,7 +122,9 @@ def test_edges_of_the_preprocessed_image_hold_the_contour(section: Section) -> N
 
 
 def test_resampled_maps_are_interpolated_before_the_threshold(liver_data: Callable[..., Path]) -> None:
-    """Half planes at 2.667 pixels per network pixel come back with an edge between the image's pixels."""
+    """Half planes at 2.667 pixels per network pixel come back with an edge between the image's pixels, and the
+    network's second axis as the picture's x.
+    """
     liver = find_target("tang2017-liver")
     data = find_parts(liver, liver_data("train", "val", "test"), liver_data("test").parent).folder
     section = Section.load(liver, data, "test")
@@ -133,4 +135,4 @@ def test_resampled_maps_are_interpolated_before_the_threshold(liver_data: Callab
     maps = torch.sigmoid(centre.expand(1, *shape)).repeat(2, 1, 1, 1)
     (first, _) = section.whole(maps)
     assert first.shape == (48, 48)
-    np.testing.assert_array_equal(first, np.broadcast_to(np.arange(48) >= 24, (48, 48)))
+    np.testing.assert_array_equal(first, np.broadcast_to((np.arange(48) >= 24)[:, None], (48, 48)))
