@@ -122,8 +122,9 @@ def test_edges_of_the_preprocessed_image_hold_the_contour(section: Section) -> N
 
 
 def test_resampled_maps_are_interpolated_before_the_threshold(liver_data: Callable[..., Path]) -> None:
-    """Half planes at 2.667 pixels per network pixel come back with an edge between the image's pixels, and the
-    network's second axis as the picture's x.
+    """Half planes at 2.667 pixels per network pixel come back with an edge between the image's pixels.
+
+    The network's second axis is the picture's x.
     """
     liver = find_target("tang2017-liver")
     data = find_parts(liver, liver_data("train", "val", "test"), liver_data("test").parent).folder
