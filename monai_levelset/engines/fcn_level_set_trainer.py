@@ -40,7 +40,6 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         unlabeled_weight: weight of an unlabelled image's loss, once ramped up.
         ramp_updates: the weight of unlabelled images grows linearly from 0 over this many updates.
         views: the probability of an unlabelled image is averaged over this many quarter turns (1, 2 or 4).
-        mirror: it is averaged with that of the image mirrored along the last axis, too.
         min_agreement: an unlabelled image whose probability p and refined soft mask m agree less than this,
             2 sum(p m) / (sum(p) + sum(m)), is left out: a label that the network contradicts is often wrong.
         kwargs: arguments of `monai.engines.SupervisedTrainer`. `loss_function` takes class scores
@@ -77,7 +76,6 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         unlabeled_weight: float = 1.0,
         ramp_updates: int = 0,
         views: int = 1,
-        mirror: bool = False,
         min_agreement: float = 0.0,
         **kwargs: Any,
     ) -> None:
@@ -85,7 +83,7 @@ class FCNLevelSetTrainer(SupervisedTrainer):
             raise ValueError(f"`views` counts quarter turns: 1, 2 or 4, got {views}.")
         super().__init__(decollate=False, **kwargs)
         self.refinement, self.replay, self.augment, self.scheduler = refinement, replay, augment, scheduler
-        self.max_updates, self.views, self.mirror = max_updates, views, mirror
+        self.max_updates, self.views = max_updates, views
         self.min_agreement = min_agreement
         self.unlabeled_weight, self.ramp_updates = unlabeled_weight, ramp_updates
         self.state.updates = 0
@@ -132,12 +130,6 @@ class FCNLevelSetTrainer(SupervisedTrainer):
 
     def _probability(self, image: Tensor) -> Tensor:
         self.network.eval()
-        probability = self._turned(image)
-        if self.mirror:
-            probability = (probability + self._turned(image.flip(3)).flip(3)) / 2
-        return probability
-
-    def _turned(self, image: Tensor) -> Tensor:
         turns = range(0, 4, 4 // self.views)
         views = [torch.rot90(self._foreground(torch.rot90(image, k, (2, 3))), -k, (2, 3)) for k in turns]
         return torch.stack(views).mean(0)

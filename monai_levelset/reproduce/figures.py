@@ -71,19 +71,24 @@ def _convergence(test: Section, maps: Tensor, refine: LevelSetRefinement, index:
     starts = {"circle": _circle(probability, truth), "probability map": refine.initial_mask(probability)}
     steps = list(range(0, refine.steps + 1, _EVERY))
     evolutions = {
-        name: _evolution(refine, probability, image, start, steps) for name, start in starts.items()
+        name: [
+            test.laid_back(index, phi.sigmoid()).T - 0.5
+            for phi in _evolution(refine, probability, image, start, steps)
+        ]
+        for name, start in starts.items()
     }
-    return convergence_figure(image[0, 0].numpy().T, truth.T, evolutions, steps=steps)
+    return convergence_figure(whole_image(test, index), test.labels[index].T, evolutions, steps=steps)
 
 
 def _evolution(
     refine: LevelSetRefinement, probability: Tensor, image: Tensor, start: Tensor, steps: list[int]
-) -> list[NDArray[Any]]:
+) -> list[Tensor]:
+    """The level sets `(1, H, W)` after these steps, on the network's grid."""
     whole = refine.steps
     phis = []
     for count in steps:
         refine.steps = count
-        phis.append(refine.evolution(probability, start, image=image).phi[0, 0].numpy().T)
+        phis.append(refine.evolution(probability, start, image=image).phi[0])
     refine.steps = whole
     return phis
 

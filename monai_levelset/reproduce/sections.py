@@ -68,11 +68,13 @@ class Section:
 
     def whole(self, maps: Tensor) -> list[NDArray[Any]]:
         """Where maps `(N, 1, H, W)`, laid back on the images' own grids, are above 1/2; bool."""
+        return [self.laid_back(index, map_) > 0.5 for index, map_ in enumerate(maps)]
+
+    def laid_back(self, index: int, map_: Tensor) -> NDArray[Any]:
+        """A map `(1, H, W)` of an image on that image's own grid, axes (x, y); 0 where it was cropped."""
         back = Invertd("pred", self.transform, orig_keys="image", nearest_interp=False)
-        pairs = zip(self.images, maps, strict=True)
-        return [
-            np.asarray(back({"image": i, "pred": MetaTensor(m.float())})["pred"][0]) > 0.5 for i, m in pairs
-        ]
+        item: dict[Any, Any] = {"image": self.images[index], "pred": MetaTensor(map_.float())}
+        return np.asarray(back(item)["pred"][0])
 
     def score(self, masks: list[NDArray[Any]]) -> dict[str, Any]:
         """Dice, IoU, precision and recall per image and per patient, see `evaluate_arrays`."""

@@ -132,16 +132,6 @@ def test_views_are_averaged_over_quarter_turns(toys: ModuleType, views: int) -> 
     torch.testing.assert_close(spy.asked[0], mean)
 
 
-def test_a_mirrored_view_is_averaged_in(toys: ModuleType) -> None:
-    torch.manual_seed(3)
-    net, image, spy = toys.network().eval(), torch.rand(2, 1, 16, 12), Spy()
-    trainer = toys.trainer(net, [toys.batch()], refinement=spy, mirror=True)
-    trainer.targets(image, torch.zeros_like(image), torch.zeros(2))
-    with torch.no_grad():
-        plain, mirrored = (net(x).softmax(1)[:, 1:] for x in (image, image.flip(3)))
-    torch.testing.assert_close(spy.asked[0], (plain + mirrored.flip(3)) / 2)
-
-
 class Halves:
     """A refinement that finds the upper half of every image."""
 
