@@ -9,6 +9,8 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
+from monai_levelset.transforms.slice_stack import stack_slices
+
 
 class SliceBatchInferer(Inferer):
     """Run a 2D network on a 2D image, or on every slice along the last axis of a volume, in batches.
@@ -18,6 +20,11 @@ class SliceBatchInferer(Inferer):
 
     Args:
         slices: slices in one batch.
+        stack: adjacent slices that the network sees as channels, see `stack_slices`; 1: each slice alone. A
+            2D image is stacked with itself.
+
+    Raises:
+        ValueError: `stack` is even.
 
     Example:
         >>> import torch
@@ -27,16 +34,23 @@ class SliceBatchInferer(Inferer):
         (torch.Size([1, 2, 8, 8]), torch.Size([1, 2, 8, 8, 5]))
     """
 
-    def __init__(self, slices: int = 16) -> None:
+    def __init__(self, slices: int = 16, stack: int = 1) -> None:
         super().__init__()
-        self.slices = slices
+        if stack % 2 == 0:
+            raise ValueError(f"`stack` must be odd, got {stack}.")
+        self.slices, self.stack = slices, stack
 
     def __call__(self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Network output `(B, C, H, W[, D])` for `inputs` `(B, C, H, W[, D])`."""
         if inputs.ndim == 4:
-            scores: Tensor = network(inputs, *args, **kwargs)
+            scores: Tensor = network(stack_slices(inputs[..., None], self.stack), *args, **kwargs)
             return scores
-        batch, depth = inputs.shape[0], inputs.shape[-1]
-        flat = inputs.movedim(-1, 1).flatten(0, 1)
-        parts = [network(part, *args, **kwargs) for part in flat.split(self.slices)]
-        return torch.cat(parts).unflatten(0, (batch, depth)).movedim(1, -1)
+        depth = inputs.shape[-1]
+        parts = [
+            network(
+                stack_slices(volume, self.stack, first=k, last=min(k + self.slices, depth)), *args, **kwargs
+            )
+            for volume in inputs.split(1)
+            for k in range(0, depth, self.slices)
+        ]
+        return torch.cat(parts).unflatten(0, (len(inputs), depth)).movedim(1, -1)

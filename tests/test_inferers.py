@@ -56,3 +56,25 @@ def test_meta_tensors() -> None:
     volume = MetaTensor(torch.rand(1, 1, 4, 4, 3))
     scores = SliceBatchInferer(slices=2)(volume, torch.nn.Identity())
     assert torch.equal(torch.as_tensor(scores), volume)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("slices", [2, 16])
+def test_stacked_slices(slices: int) -> None:
+    volume = torch.rand(2, 2, 4, 4, 5)
+    scores = SliceBatchInferer(slices=slices, stack=3)(volume, torch.nn.Identity())
+    assert scores.shape == (2, 6, 4, 4, 5)
+    assert torch.equal(scores[:, 1::3], volume)
+    assert torch.equal(scores[:, 0::3, ..., 1:], volume[..., :-1])
+    assert torch.equal(scores[:, 2::3, ..., :-1], volume[..., 1:])
+
+
+def test_a_stacked_image_is_its_own_neighbour() -> None:
+    image = torch.rand(1, 2, 4, 4)
+    scores = SliceBatchInferer(stack=3)(image, torch.nn.Identity())
+    assert torch.equal(scores, image.repeat_interleave(3, 1))
+
+
+def test_even_stack() -> None:
+    with pytest.raises(ValueError, match="odd"):
+        SliceBatchInferer(stack=2)

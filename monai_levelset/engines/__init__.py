@@ -4,6 +4,8 @@ from .checkpoint import BestNetwork, RandomState, RunCheckpoint
 from .fcn_level_set_trainer import FCNLevelSetTrainer
 from .memory_replay import MemoryReplay
 from .pretrained import PretrainedWeights
+from .semi_supervised_trainer import SemiSupervisedTrainer
+from .update_trainer import UpdateTrainer
 from .validation import UpdateValidationHandler
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "PretrainedWeights",
     "RandomState",
     "RunCheckpoint",
+    "SemiSupervisedTrainer",
+    "UpdateTrainer",
     "UpdateValidationHandler",
 ]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from monai.engines import IterationEvents, SupervisedTrainer
+from monai.engines import SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 
 from monai_levelset.transforms import LevelSetRefinement
 
 from .memory_replay import MemoryReplay
+from .update_trainer import UpdateTrainer
 
 
-class FCNLevelSetTrainer(SupervisedTrainer):
+class FCNLevelSetTrainer(UpdateTrainer):
     """Joint semi-supervised training of Tang et al. (2017), section 2.2.
 
     One iteration takes one mini-batch. Labelled images keep their label. Every unlabelled image goes through
@@ -25,24 +25,19 @@ class FCNLevelSetTrainer(SupervisedTrainer):
     the replay buffer, whose passes give more updates. Every update augments its mini-batch anew.
 
     Without unlabelled items and with `replay=None` this is plain supervised training, so that all models of a
-    comparison run through the same code. One update ends with `IterationEvents.MODEL_COMPLETED`: attach what
-    belongs to updates, such as an average of the weights, to that event. The number of updates is
-    `engine.state.updates`.
+    comparison run through the same code. What an update is, see `UpdateTrainer`.
 
     The mini-batch holds `image`, `label` (any content where unlabelled) and `labeled` (1 or 0 per item).
 
     Args:
         refinement: makes the soft label of an unlabelled image from its foreground probability.
         replay: the buffer, or None.
-        augment: (images, labels) -> (images, labels) of a mini-batch, such as `BatchAugmentation`.
-        scheduler: learning-rate scheduler, stepped once per update.
-        max_updates: training ends after this many updates; None: after `max_epochs`.
         unlabeled_weight: weight of an unlabelled image's loss, once ramped up.
         ramp_updates: the weight of unlabelled images grows linearly from 0 over this many updates.
         views: the probability of an unlabelled image is averaged over this many quarter turns (1, 2 or 4).
         min_agreement: an unlabelled image whose probability p and refined soft mask m agree less than this,
             2 sum(p m) / (sum(p) + sum(m)), is left out: a label that the network contradicts is often wrong.
-        kwargs: arguments of `monai.engines.SupervisedTrainer`. `loss_function` takes class scores
+        kwargs: arguments of `UpdateTrainer`. `loss_function` takes class scores
             `(B, C, H, W)` and class probabilities of the same shape, and returns one loss per item `(B,)` or
             per pixel.
 
@@ -70,9 +65,6 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         *,
         refinement: LevelSetRefinement | None = None,
         replay: MemoryReplay | None = None,
-        augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-        scheduler: Any = None,
-        max_updates: int | None = None,
         unlabeled_weight: float = 1.0,
         ramp_updates: int = 0,
         views: int = 1,
@@ -81,18 +73,14 @@ class FCNLevelSetTrainer(SupervisedTrainer):
     ) -> None:
         if views not in (1, 2, 4):
             raise ValueError(f"`views` counts quarter turns: 1, 2 or 4, got {views}.")
-        super().__init__(decollate=False, **kwargs)
-        self.refinement, self.replay, self.augment, self.scheduler = refinement, replay, augment, scheduler
-        self.max_updates, self.views = max_updates, views
+        super().__init__(**kwargs)
+        self.refinement, self.replay, self.views = refinement, replay, views
         self.min_agreement = min_agreement
         self.unlabeled_weight, self.ramp_updates = unlabeled_weight, ramp_updates
-        self.state.updates = 0
-        if "updates" not in self.state_dict_user_keys:
-            self.state_dict_user_keys.append("updates")
 
     def _iteration(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, Any]:
-        image = _plain(batchdata[Keys.IMAGE]).to(self.state.device, non_blocking=self.non_blocking)
-        label = _plain(batchdata[Keys.LABEL]).to(image)
+        image = self.on_device(batchdata[Keys.IMAGE])
+        label = self.on_device(batchdata[Keys.LABEL]).to(image)
         labeled = batchdata["labeled"].to(image)
         label, trusted = self.targets(image, label, labeled)
         output = self._update(image, label, labeled, trusted)
@@ -139,60 +127,23 @@ class FCNLevelSetTrainer(SupervisedTrainer):
         return self.inferer(image, network).softmax(1)[:, 1:]
 
     def _update(self, image: Tensor, label: Tensor, labeled: Tensor, trusted: Tensor) -> dict[str, Any]:
-        if self.max_updates is not None and self.state.updates >= self.max_updates:
-            self.terminate()
-            return self.state.output
-        if self.augment is not None:
-            image, label = self.augment(image, label)
         weight = labeled + (1 - labeled) * trusted * self._unlabeled_weight()
-        self.network.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.state.device.type, enabled=self.amp):
-            scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
-        losses = self.loss_function(scores.float(), torch.cat([1 - label, label], 1))
-        loss = (_per_item(losses) * weight).mean()
-        self.state.output = {Keys.IMAGE: image, Keys.LABEL: label, Keys.PRED: scores, Keys.LOSS: loss}
-        self._step(loss)
-        self.state.output[Keys.LOSS] = _mean_over_ranks(loss.detach())
-        self.state.updates += 1
-        self.fire_event(IterationEvents.MODEL_COMPLETED)
-        if self.state.updates == self.max_updates:
-            self.terminate()
-        output: dict[str, Any] = self.state.output
-        return output
+
+        def criterion(scores: Tensor, label: Tensor) -> dict[str, Tensor]:
+            losses = self.loss_function(scores, torch.cat([1 - label, label], 1))
+            return {Keys.LOSS: (_per_item(losses) * weight).mean()}
+
+        return self.update(image, label, criterion)
 
     def _unlabeled_weight(self) -> float:
         ramp = min(1.0, (self.state.updates + 1) / self.ramp_updates) if self.ramp_updates else 1.0
         return self.unlabeled_weight * ramp
-
-    def _step(self, loss: Tensor) -> None:
-        if self.scaler is not None:
-            self.scaler.scale(loss).backward()
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        else:
-            loss.backward()
-            self.optimizer.step()
-        if self.scheduler is not None:
-            self.scheduler.step()
 
 
 def _agreement(probability: Tensor, mask: Tensor) -> Tensor:
     """Soft Dice of each item, `(B,)`; 0 where both are empty."""
     overlap = (probability * mask).flatten(1).sum(1)
     return 2 * overlap / (probability + mask).flatten(1).sum(1).clamp_min(1e-6)
-
-
-def _plain(value: Tensor) -> Tensor:
-    return value.as_tensor() if hasattr(value, "as_tensor") else value
-
-
-def _mean_over_ranks(loss: Tensor) -> Tensor:
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        loss = loss.clone()
-        dist.all_reduce(loss)
-        loss /= dist.get_world_size()
-    return loss
 
 
 def _per_item(losses: Tensor) -> Tensor:

@@ -9,12 +9,14 @@ from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
 from .single_channel import SingleChannel, SingleChanneld
+from .slice_stack import CentreSlice, stack_slices
 from .through_plane import ThroughPlaneLast, ThroughPlaneLastd
 
 __all__ = [
     "AxialOrientation",
     "AxialOrientationd",
     "BatchAugmentation",
+    "CentreSlice",
     "FillLabeld",
     "InPlaneCenterCrop",
     "InPlaneCenterCropd",
@@ -33,4 +35,5 @@ __all__ = [
     "confidence_map",
     "draw_shape_priors",
     "extreme_point_heatmap",
+    "stack_slices",
 ]

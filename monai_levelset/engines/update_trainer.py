@@ -1,0 +1,102 @@
+"""What the trainers share: optimiser updates that are counted, augmented and scheduled one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from monai.engines import IterationEvents, SupervisedTrainer
+from monai.utils.enums import CommonKeys as Keys
+from torch import Tensor
+
+Augmentation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+#: (scores, target) -> the loss under `loss`, and further scalars to be logged.
+Criterion = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+
+
+class UpdateTrainer(SupervisedTrainer):
+    """MONAI's trainer with a budget of updates instead of epochs; the base of this package's trainers.
+
+    One update augments its mini-batch, steps the optimiser and the scheduler, and ends with
+    `IterationEvents.MODEL_COMPLETED`: attach what belongs to updates to that event. The number of updates is
+    `engine.state.updates`, part of the trainer's state, so a resumed run goes on counting.
+
+    Args:
+        augment: (images, targets) -> (images, targets) of a mini-batch, such as `BatchAugmentation`.
+        scheduler: learning-rate scheduler, stepped once per update.
+        max_updates: training ends after this many updates; None: after `max_epochs`.
+        kwargs: arguments of `monai.engines.SupervisedTrainer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        augment: Augmentation | None = None,
+        scheduler: Any = None,
+        max_updates: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(decollate=False, **kwargs)
+        self.augment, self.scheduler, self.max_updates = augment, scheduler, max_updates
+        self.state.updates = 0
+        if "updates" not in self.state_dict_user_keys:
+            self.state_dict_user_keys.append("updates")
+
+    def on_device(self, value: Tensor) -> Tensor:
+        """A tensor of a mini-batch on the trainer's device, without metadata."""
+        plain = value.as_tensor() if hasattr(value, "as_tensor") else value
+        return plain.to(self.state.device, non_blocking=self.non_blocking)
+
+    def update(self, image: Tensor, target: Tensor, criterion: Criterion) -> dict[str, Any]:
+        """Train on one mini-batch once.
+
+        Args:
+            image: `(B, C, H, W)`.
+            target: `(B, K, H, W)`, whatever the augmentation shall move along with the image.
+            criterion: makes the loss.
+
+        Returns:
+            The engine's output: `image`, `label` (the augmented target), `pred`, `loss` and what else the
+            criterion returns. Once the budget is used up nothing is trained and the last output is returned.
+        """
+        if self.max_updates is not None and self.state.updates >= self.max_updates:
+            self.terminate()
+            return self.state.output
+        if self.augment is not None:
+            image, target = self.augment(image, target)
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.state.device.type, enabled=self.amp):
+            scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
+        losses = dict(criterion(scores.float(), target))
+        self.state.output = {Keys.IMAGE: image, Keys.LABEL: target, Keys.PRED: scores, **losses}
+        self._step(losses[Keys.LOSS])
+        for name, value in losses.items():
+            self.state.output[name] = _mean_over_ranks(value.detach())
+        self.state.updates += 1
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        if self.state.updates == self.max_updates:
+            self.terminate()
+        output: dict[str, Any] = self.state.output
+        return output
+
+    def _step(self, loss: Tensor) -> None:
+        if self.scaler is not None:
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            loss.backward()
+            self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+
+def _mean_over_ranks(loss: Tensor) -> Tensor:
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        loss = loss.clone()
+        dist.all_reduce(loss)
+        loss /= dist.get_world_size()
+    return loss
