@@ -13,12 +13,16 @@ from monai_levelset.data.checks import (
 from monai_levelset.data.datalist import load_datalist, split_labeled, split_patients, write_datalist
 from monai_levelset.data.errors import show_reason_last
 from monai_levelset.data.prepare import prepare
-from monai_levelset.data.sections import load_section, training_items
+from monai_levelset.data.sections import load_section, training_items, training_volumes
 from monai_levelset.data.slices import slice_items
 from monai_levelset.data.sunnybrook import convert_sunnybrook, sunnybrook_png_items
+from monai_levelset.data.two_stream import TwoStreamBatchSampler
+from monai_levelset.data.volume_slices import VolumeSliceDataset
 
 __all__ = [
     "DataError",
+    "TwoStreamBatchSampler",
+    "VolumeSliceDataset",
     "check_checkpoint",
     "check_folder",
     "check_items",
@@ -34,5 +38,6 @@ __all__ = [
     "split_patients",
     "sunnybrook_png_items",
     "training_items",
+    "training_volumes",
     "write_datalist",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_levelset.data.archives import archive_advice
+from monai_levelset.data.cache_folders import item_paths
 from monai_levelset.data.checkpoints import check_checkpoint
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.grids import Grid, corner_distance, read_array
@@ -176,10 +177,6 @@ def _label_problems(
     return []
 
 
-def _paths(value: Any) -> list[Path]:
-    return [Path(v) for v in value] if isinstance(value, (list, tuple)) else [Path(value)]
-
-
 def _check_item(
     item: Mapping[str, Any], *, image_key: str, label_key: str | None, allowed: frozenset[int] | None
 ) -> tuple[list[str], bool]:
@@ -188,8 +185,8 @@ def _check_item(
     if not item.get(image_key):
         return [f"item {item.get('id', dict(item))}: it has no `{image_key}`. Add the image's path."], False
     reference: tuple[Path, Grid] | None = None
-    labels = _paths(item[label_key]) if label_key is not None and item.get(label_key) else []
-    for path in [*_paths(item[image_key]), *labels]:
+    labels = item_paths(item[label_key]) if label_key is not None and item.get(label_key) else []
+    for path in [*item_paths(item[image_key]), *labels]:
         is_label = path in labels
         try:
             values, grid = read_array(path)

@@ -1,4 +1,4 @@
-"""From a data folder to the lists of 2D items that a bundle trains and validates on, checked beforehand."""
+"""From a data folder to the lists of items that a bundle trains and validates on, checked beforehand."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_levelset.data.axes import check_axcodes
+from monai_levelset.data.cache_folders import item_paths
 from monai_levelset.data.checks import check_folder, check_items
 from monai_levelset.data.datalist import Item, load_datalist, split_labeled
-from monai_levelset.data.errors import DataError
+from monai_levelset.data.errors import DataError, raise_problems
+from monai_levelset.data.grids import read_grid
 from monai_levelset.data.slices import slice_items
 from monai_levelset.data.sunnybrook import sunnybrook_png_items
 
-__all__ = ["load_section", "training_items"]
+__all__ = ["load_section", "training_items", "training_volumes"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,22 +101,90 @@ def training_items(
         >>> {item["labeled"] for item in items}
         {1}
     """
-    if keep not in ("all", "labeled", "unlabeled"):
-        raise ValueError(f"`keep` must be all, labeled or unlabeled, got {keep!r}.")
     if middle_slices is not None and middle_slices < 1:
         raise ValueError(f"`middle_slices` must be at least 1, or None for all, got {middle_slices}.")
     if axcodes is not None:
         check_axcodes(axcodes)
-    items = load_section(dataset_dir, section)
-    check_items(items, label_values=label_values)
-    if labeled_fraction != 1:
-        items = split_labeled(items, labeled_fraction, seed)
+    items = _checked(dataset_dir, section, labeled_fraction, seed, keep, label_values)
     items = slice_items(items, cache_dir or Path(dataset_dir) / ".slices", axcodes=axcodes)
     items = [{**item, "labeled": int("label" in item)} for item in items]
     if middle_slices is not None:
         items = _middle(items, middle_slices)
+    return _kept(items, keep, dataset_dir, section, "slices")
+
+
+def training_volumes(
+    dataset_dir: str | Path,
+    section: str = "training",
+    *,
+    channels: int | None = None,
+    labeled_fraction: float = 1.0,
+    seed: int = 0,
+    keep: str = "all",
+    label_values: Sequence[int] | None = (0, 1),
+) -> list[Item]:
+    """Items of one section as whole volumes, after every file was checked, for `VolumeSliceDataset`.
+
+    Args:
+        dataset_dir: see `load_section`.
+        section: `training`, `validation` or `test`.
+        channels: how many sequences every case must have, as files or as channels of one file; None: any.
+        labeled_fraction: part of the patients whose labels are used; of the others `label` is taken away.
+        seed: which patients these are; see `split_labeled`.
+        keep: `all` items, or only the `labeled` or `unlabeled` ones.
+        label_values: what labels may hold; None: any whole numbers from 0 on.
+
+    Returns:
+        The items; those without `label` have `labeled` 0.
+
+    Raises:
+        DataError: any file is missing, unreadable or does not fit; a case has other sequences than
+            `channels`; nothing is labelled; `keep` leaves no item; see `check_items`.
+        ValueError: `keep` or `labeled_fraction` is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_levelset.data.phantoms import generate_phantoms
+        >>> folder = Path(tempfile.mkdtemp()) / "lits"
+        >>> _ = generate_phantoms("lits", folder, cases=3, seed=0)
+        >>> [item["labeled"] for item in training_volumes(folder, channels=1, label_values=(0, 1, 2))]
+        [1]
+    """
+    items = _checked(dataset_dir, section, labeled_fraction, seed, keep, label_values)
+    if channels is not None:
+        raise_problems([problem for item in items for problem in _channel_problems(item, channels)])
+    return _kept(items, keep, dataset_dir, section, "volumes")
+
+
+def _checked(
+    dataset_dir: str | Path,
+    section: str,
+    labeled_fraction: float,
+    seed: int,
+    keep: str,
+    label_values: Sequence[int] | None,
+) -> list[Item]:
+    if keep not in ("all", "labeled", "unlabeled"):
+        raise ValueError(f"`keep` must be all, labeled or unlabeled, got {keep!r}.")
+    items = load_section(dataset_dir, section)
+    check_items(items, label_values=label_values)
+    return items if labeled_fraction == 1 else split_labeled(items, labeled_fraction, seed)
+
+
+def _channel_problems(item: Item, channels: int) -> list[str]:
+    files = item_paths(item["image"])
+    found = sum(read_grid(file).channels for file in files)
+    if found == channels:
+        return []
+    return [
+        f"{item['id']}: it has {found} sequence(s) ({', '.join(file.name for file in files)}), but "
+        f"{channels} are expected. List the missing ones, or change the configuration's number of sequences."
+    ]
+
+
+def _kept(items: list[Item], keep: str, dataset_dir: str | Path, section: str, what: str) -> list[Item]:
     labeled = sum(item["labeled"] for item in items)
-    logger.info("%s: %d slices for %s, %d of them labelled.", dataset_dir, len(items), section, labeled)
+    logger.info("%s: %d %s for %s, %d of them labelled.", dataset_dir, len(items), what, section, labeled)
     kept = [item for item in items if keep == "all" or item["labeled"] == (keep == "labeled")]
     if not kept:
         raise DataError(

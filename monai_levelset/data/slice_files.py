@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_levelset.data.atomic import atomic_path
 from monai_levelset.data.axes import turn_axes
+from monai_levelset.data.cache_folders import cache_folder
 from monai_levelset.data.errors import DataError
 from monai_levelset.data.grids import Grid, read_array
 
 __all__ = ["Cut", "image_slices", "label_slices"]
 
 _VERSION = 1  # part of the keys: raise it whenever folders written before can no longer be used
-_INDEX = "index.json"
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def image_slices(
                 )
         return [_write_image(folder, k, volumes) for k in range(shape[2])]
 
-    folder, index = _once(cache_dir / f"{_safe(name)}-{_key(cut, paths)}", write)
+    folder, index = cache_folder(cache_dir, name, paths, [_VERSION, *cut.key], write)
     return [([str(folder / file) for file in entry["image"]], entry["spacing"]) for entry in index]
 
 
@@ -106,17 +103,8 @@ def label_slices(
             _save(folder / str(entry["label"]), plane, grid.spacing)
         return {"shape": grid.shape, "slices": entries}
 
-    folder, index = _once(cache_dir / f"{_safe(name)}-label-{_key(cut, [path])}", write)
+    folder, index = cache_folder(cache_dir, f"{name}-label", [path], [_VERSION, *cut.key], write)
     return tuple(index["shape"]), [(str(folder / e["label"]), e["empty"]) for e in index["slices"]]
-
-
-def _once(folder: Path, write: Callable[[Path], Any]) -> tuple[Path, Any]:
-    """The folder and its index, written by `write` where it is not there yet."""
-    if not (folder / _INDEX).is_file():
-        with atomic_path(folder) as temporary:
-            temporary.mkdir()
-            (temporary / _INDEX).write_text(json.dumps(write(temporary)), encoding="utf-8")
-    return folder, json.loads((folder / _INDEX).read_text(encoding="utf-8"))
 
 
 def _read(path: Path, cut: Cut) -> tuple[NDArray[Any], Grid]:
@@ -151,17 +139,3 @@ def _save(path: Path, plane: NDArray[Any], spacing: Sequence[float]) -> None:
     image = nib.Nifti1Image(values, np.diag([*spacing, 1.0]))
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
-
-
-def _key(cut: Cut, paths: Sequence[Path]) -> str:
-    parts: list[Any] = [_VERSION, *cut.key]
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"{path}: the file does not exist. Correct the data list or put the file there.")
-        state = path.stat()
-        parts.append([str(path.resolve()), state.st_size, state.st_mtime_ns])
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]

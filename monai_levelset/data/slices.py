@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_levelset.data.axes import check_axcodes
+from monai_levelset.data.cache_folders import item_paths
 from monai_levelset.data.datalist import Item
 from monai_levelset.data.errors import DataError
 from monai_levelset.data.grids import Grid, read_grid
@@ -117,7 +118,7 @@ def _cut_item(
     axcodes: str | None,
     keep_empty: bool,
 ) -> list[Item]:
-    images, labels = _paths(item["image"]), _paths(item.get("label") or [])
+    images, labels = item_paths(item["image"]), item_paths(item.get("label"))
     grid = read_grid(images[0])
     if len(grid.shape) == 2:
         return [dict(item)]
@@ -145,7 +146,3 @@ def _files(item: Mapping[str, Any], images: list[str], labels: list[str]) -> Ite
     if labels:
         image["label"] = labels[0] if isinstance(item["label"], (str, os.PathLike)) else labels
     return {**rest, **image, "labeled": int(bool(labels))}
-
-
-def _paths(value: Any) -> list[Path]:
-    return [Path(v) for v in value] if isinstance(value, (list, tuple)) else [Path(value)]

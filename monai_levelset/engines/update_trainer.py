@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from ignite.engine import Events
 from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
@@ -43,6 +44,9 @@ class UpdateTrainer(SupervisedTrainer):
         self.state.updates = 0
         if "updates" not in self.state_dict_user_keys:
             self.state_dict_user_keys.append("updates")
+        sampler: Any = getattr(kwargs.get("train_data_loader"), "batch_sampler", None)
+        if hasattr(sampler, "set_epoch"):  # MONAI does so for samplers of single items only
+            self.add_event_handler(Events.EPOCH_STARTED, lambda engine: sampler.set_epoch(engine.state.epoch))
 
     def on_device(self, value: Tensor) -> Tensor:
         """A tensor of a mini-batch on the trainer's device, without metadata."""
