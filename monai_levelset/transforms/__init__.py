@@ -6,6 +6,8 @@ from .confidence_map import confidence_map, extreme_point_heatmap
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
+from .photograph import Photograph, Photographd
+from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
 from .single_channel import SingleChannel, SingleChanneld
@@ -26,6 +28,10 @@ __all__ = [
     "LevelSetRefinementd",
     "NormalizeSlices",
     "NormalizeSlicesd",
+    "Photograph",
+    "Photographd",
+    "RegionMap",
+    "RegionMapd",
     "SaveLabelMapd",
     "SaveShapePriors",
     "SingleChannel",
@@ -33,7 +39,9 @@ __all__ = [
     "ThroughPlaneLast",
     "ThroughPlaneLastd",
     "confidence_map",
+    "connected_regions",
     "draw_shape_priors",
     "extreme_point_heatmap",
+    "merge_small_regions",
     "stack_slices",
 ]
