@@ -35,6 +35,8 @@ class SaveLabelMapd(SaveImaged):
         binary: whether the label is 0 or 1 only.
         data_root_dir: the folder of all images. A DICOM folder is named by its path below it, with `_` for
             `/`, so that `patient-1/CT` and `patient-2/CT` make two files. Default: by its own name.
+        name_key: entry of the data that names the file, for images of several files, such as one per MR
+            sequence; the extension is still the image's. Default: the image's (first) file names it.
         allow_missing_keys: see MONAI.
 
     Example:
@@ -54,23 +56,25 @@ class SaveLabelMapd(SaveImaged):
         output_postfix: str = "",
         binary: bool = True,
         data_root_dir: str | Path | None = None,
+        name_key: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(
             keys, output_dir=output_dir, output_postfix=output_postfix, allow_missing_keys=allow_missing_keys
         )
         self.output_dir, self.output_postfix, self.binary = Path(output_dir), output_postfix, binary
-        self.data_root_dir = data_root_dir
+        self.data_root_dir, self.name_key = data_root_dir, name_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The same dictionary; the files are written."""
         for key in self.key_iterator(dict(data)):
-            self.save(data[key])
+            self.save(data[key], name=None if self.name_key is None else str(data[self.name_key]))
         return dict(data)
 
-    def save(self, mask: MetaTensor) -> Path:
-        """Write one label map and return its path."""
+    def save(self, mask: MetaTensor, *, name: str | None = None) -> Path:
+        """Write one label map, under this name or the image's, and return its path."""
         stem, suffix = self._name(Path(str(mask.meta["filename_or_obj"])))
+        stem = stem if name is None else name
         path = self.output_dir / f"{stem}{'_' if self.output_postfix else ''}{self.output_postfix}{suffix}"
         writer = resolve_writer(suffix)[0](output_dtype=np.uint8)
         if isinstance(writer, PILWriter):

@@ -49,7 +49,7 @@ TARGETS: tuple[Target, ...] = (
     Target("prostate", "gland", (1,), bright=False, central=True),
     Target("lits", "liver with lesions", (1, 2), bright=False, window=(-100, 240)),
     Target("lits", "lesions", (2,), bright=False, window=(-20, 180)),
-    Target("brats", "complete tumour", (1, 2, 4), channel=3),
+    Target("brats", "complete tumour", (1, 2, 4), channel=0),
     Target("fundus", "optic disc", (1, 2), channel=0, central=True),
     Target("fundus", "optic cup", (2,), channel=1, central=True),
     Target("natural", "every region", ()),

@@ -19,6 +19,7 @@ from monai_levelset.data.phantoms.shapes import Array, ellipsoid, grid, smooth_f
 SPACING = (2.0, 2.0, 2.5)
 SHAPE = (80, 96, 52)
 EDGE = 2.2
+ORDER = (3, 0, 1, 2)  # FLAIR first, as in the files of the Medical Segmentation Decathlon
 TISSUES = {  # T1, T1c, T2, FLAIR
     "white": (1.00, 1.00, 0.42, 0.48),
     "grey": (0.74, 0.78, 0.60, 0.66),
@@ -42,7 +43,7 @@ class Tumour:
 def draw_patient(rng: np.random.Generator) -> list[PhantomCase]:
     """Draw one head: 80x96x52 voxels of 2 x 2 x 2.5 mm, int16.
 
-    The channels T1, T1c, T2, FLAIR come last, as in the files of the Medical Segmentation Decathlon.
+    The channels FLAIR, T1, T1c, T2 come last, as in the files of the Medical Segmentation Decathlon.
 
     Labels follow BRATS: 1 necrotic and non-enhancing core, 2 oedema, 4 enhancing; the complete tumour is
     label > 0. The background outside the brain is exactly 0 in all channels.
@@ -68,7 +69,7 @@ def draw_patient(rng: np.random.Generator) -> list[PhantomCase]:
     label[tumour.solid > 0] = 4
     label[(tumour.core > 0) & ndimage.binary_erosion(tumour.solid > 0)] = 1
     parts = {"brain": brain > 0, "csf": (ventricles > 0) & (label == 0)}
-    return [PhantomCase(to_int16(image), label, lps_affine(SHAPE, SPACING), parts)]
+    return [PhantomCase(to_int16(image[..., ORDER]), label, lps_affine(SHAPE, SPACING), parts)]
 
 
 def brain_shape(rng: np.random.Generator, coords: list[Array]) -> Array:
@@ -156,7 +157,7 @@ def acquire(rng: np.random.Generator, image: Array, brain: Array) -> Array:
 TASK = PhantomTask(
     name="brats",
     description="Skull-stripped four-sequence MRI phantoms with a brain tumour; complete tumour = label > 0",
-    modality="MRI (channels T1, T1c, T2, FLAIR)",
+    modality="MRI (channels FLAIR, T1, T1c, T2)",
     labels={
         "0": "background",
         "1": "necrotic and non-enhancing core",

@@ -22,7 +22,7 @@ CT_WINDOW = (-120.0, 240.0)
 COLOURS = ("#00e5ff", "#ffff00", "#b2ff59", "#ff40ff", "#ff5252", "#ffffff")
 
 
-def section(task: str, case: PhantomCase, channel: int = 3) -> tuple[Array, Array]:
+def section(task: str, case: PhantomCase, channel: int = 0) -> tuple[Array, Array]:
     """The middle slice of the highest label value as a picture in [0, 1], rows from front to back.
 
     Args:

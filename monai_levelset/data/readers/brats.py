@@ -29,7 +29,7 @@ from monai_levelset.data.readers.base import Case, SourceListing
 from monai_levelset.data.readers.listing import find_folders, list_files
 from monai_levelset.data.readers.splits import read_splits
 
-__all__ = ["LABELS", "SEQUENCES", "read_brats"]
+__all__ = ["LABELS", "SEQUENCES", "read_brats", "sequence_of"]
 
 SEQUENCES = ("flair", "t1", "t1c", "t2")
 """The channels, in this order: FLAIR, T1, T1 with contrast agent, T2."""
@@ -67,11 +67,10 @@ _ROLES = {
     "seg": "label",
     "ot": "label",
 }
+_NAMES = "flair|t1ce|t1gd|t1c|t1n|t1|t2w|t2f|t2|seg|label"
 _MHA = re.compile(r"VSD\..*?\.(?:MR_)?(?P<role>Flair|T1c|T1|T2|OT)(?:\.\d+)?\.mha$", re.IGNORECASE)
-_NIFTI = re.compile(
-    r"(?:(?P<case>BraTS.*)[_-])?(?P<role>flair|t1ce|t1gd|t1c|t1n|t1|t2w|t2f|t2|seg|label)\.nii(?:\.gz)?$",
-    re.IGNORECASE,
-)
+_NIFTI = re.compile(rf"(?:(?P<case>BraTS.*)[_-])?(?P<role>{_NAMES})\.nii(?:\.gz)?$", re.IGNORECASE)
+_ANY = re.compile(rf"(?:.*[_.-])?(?P<role>{_NAMES})\.(?:nii|nii\.gz|mha|mhd|nrrd)", re.IGNORECASE)
 _MISNAMED = re.compile(r"W39_1998\.09\.19_Segm\.nii(?:\.gz)?$")  # the label of BraTS20_Training_355
 _UNLABELLED = re.compile(r"testing|validation|HGG_LGG", re.IGNORECASE)
 _LICENCE = (
@@ -194,6 +193,26 @@ def _collect(source: Path) -> tuple[list[_Found], list[str], list[str]]:
             "BraTS-GLI-00000-000-t2f.nii.gz."
         )
     return list(found.values()), skipped, problems
+
+
+def sequence_of(file: Path) -> tuple[Path, str]:
+    """The case's folder and the sequence of a file, told by names like those of BraTS.
+
+    Args:
+        file: an image file.
+
+    Returns:
+        Folder; one of `SEQUENCES`, `label`, or an empty string where the name tells nothing.
+
+    Example:
+        >>> sequence_of(Path("BraTS20_Training_001/BraTS20_Training_001_t1ce.nii.gz"))
+        (PosixPath('BraTS20_Training_001'), 't1c')
+        >>> sequence_of(Path("scans/patient7.nii.gz"))
+        (PosixPath('scans'), '')
+    """
+    folder, _, role, _ = _classified(file)
+    match = None if role else _ANY.fullmatch(file.name)
+    return folder, _role(match) if match else role
 
 
 def _classified(file: Path) -> tuple[Path, str, str, str]:

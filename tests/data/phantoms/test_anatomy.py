@@ -158,7 +158,7 @@ def test_brain_background_is_zero_and_tumour_lies_in_the_brain(some_cases: Cases
 
 def test_brain_sequences_have_their_contrasts(some_cases: Cases) -> None:
     for case in some_cases("brats"):
-        _, t1c, t2, flair = np.moveaxis(case.image, -1, 0).astype(float)
+        flair, _, t1c, t2 = np.moveaxis(case.image, -1, 0).astype(float)
         oedema, fluid, rest = case.label == 2, case.parts["csf"], case.parts["brain"] & (case.label == 0)
         assert flair[oedema].mean() > flair[rest].mean() > flair[fluid].mean()
         assert t2[fluid].mean() > t2[rest].mean()

@@ -1,0 +1,98 @@
+"""Find the cases of a folder whose images consist of several MR sequences, for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai_levelset.data.checks import check_folder
+from monai_levelset.data.datalist import Item
+from monai_levelset.data.errors import DataError, raise_problems
+from monai_levelset.data.grids import read_grid
+from monai_levelset.data.readers.brats import SEQUENCES, sequence_of
+from monai_levelset.transforms.save_label_map import split_name
+
+__all__ = ["sequence_cases"]
+
+_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
+
+
+def sequence_cases(folder: str | Path, sequences: Sequence[str]) -> list[Item]:
+    """Cases below a folder: one file per sequence in a folder of its own, or one file with all as channels.
+
+    Files of single sequences are told by their names, as in BraTS: `flair.nii.gz`, `case_t1ce.nii.gz`,
+    `BraTS-GLI-00000-000-t2f.nii.gz`. Labels (`seg`, `label`) and sequences that are not asked for are passed
+    over. A file whose name tells no sequence must hold all of them as channels, in the order asked for.
+
+    Args:
+        folder: the folder; subfolders are searched.
+        sequences: names of the sequences, in the order of the network's channels.
+
+    Returns:
+        Items with `image` (a path, or the paths of the sequences in order) and `id`, the case folder's path
+        below `folder` with `_` for `/`, or the file's name without ending.
+
+    Raises:
+        DataError: the folder is missing or holds no image; a case lacks a sequence, has one twice, or its
+            file has another number of channels; two cases have one `id`.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("a/flair.nii.gz", "a/t1.nii.gz", "a/label.nii.gz"):
+        ...     (root / name).parent.mkdir(exist_ok=True)
+        ...     (root / name).touch()
+        >>> [(case["id"], [path.split("/")[-1] for path in case["image"]])
+        ...  for case in sequence_cases(root, ["t1", "flair"])]
+        [('a', ['t1.nii.gz', 'flair.nii.gz'])]
+    """
+    root = check_folder(folder).absolute()
+    found: dict[Path, dict[str, Path]] = {}
+    items: list[Item] = []
+    problems: list[str] = []
+    for file in sorted(root.rglob("*")):
+        if not file.name.lower().endswith(_SUFFIXES) or file.name.startswith("."):
+            continue
+        case, role = sequence_of(file)
+        if role in (*SEQUENCES, "label"):
+            problems += _twice(found.setdefault(case, {}), role, file)
+        else:
+            problems += _whole(file, sequences)
+            items.append({"image": str(file), "id": split_name(file.name)[0]})
+    for case, files in found.items():
+        if not any(name in files for name in sequences):
+            continue
+        missing = [name for name in sequences if name not in files]
+        problems += [f"{case}: the sequence {name} is missing. Copy it there." for name in missing]
+        name = "_".join(case.relative_to(root).parts) or case.name
+        items.append({"image": [str(files[s]) for s in sequences if s in files], "id": name})
+    raise_problems(problems + _same_ids(items))
+    if not items:
+        raise DataError(
+            f"{root}: no case is here. Give folders with a file per sequence ({', '.join(sequences)}), or "
+            "files that hold these as channels."
+        )
+    return sorted(items, key=lambda item: str(item["id"]))
+
+
+def _twice(files: dict[str, Path], role: str, file: Path) -> list[str]:
+    if role in files:
+        return [f"{file}: {files[role].name} beside it is the sequence {role}, too. Keep one."]
+    files[role] = file
+    return []
+
+
+def _whole(file: Path, sequences: Sequence[str]) -> list[str]:
+    channels = read_grid(file).channels
+    if channels == len(sequences):
+        return []
+    return [
+        f"{file}: it has {channels} channel(s), but the network takes {len(sequences)}, "
+        f"{', '.join(sequences)}. Give a file with these, or a folder per case with one file per sequence."
+    ]
+
+
+def _same_ids(items: Sequence[Item]) -> list[str]:
+    first: dict[str, Item] = {}
+    twice = [item for item in items if first.setdefault(item["id"], item) is not item]
+    return [f"{item['image']}: another case is called {item['id']}, too. Rename one." for item in twice]
