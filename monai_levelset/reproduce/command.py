@@ -10,9 +10,11 @@ from typing import Any
 from monai_levelset.data.checks import check_folder, check_writable
 
 #: target -> module and function, which gets the target's name first
-TARGETS = dict.fromkeys(
-    ("tang2017-lv", "tang2017-liver"), "monai_levelset.reproduce.tang2017:reproduce_table_1"
-)
+TARGETS = {
+    "tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_table_1",
+    "tang2017-liver": "monai_levelset.reproduce.tang2017:reproduce_table_1",
+    "kim2019-losses": "monai_levelset.reproduce.kim2019:reproduce_losses",
+}
 
 
 def reproduce(
@@ -24,12 +26,14 @@ def reproduce(
     interrupted ones go on from their last epoch: run the same command again.
 
     Args:
-        target: which table; `tang2017-lv` (left ventricle) or `tang2017-liver`.
+        target: which table; `tang2017-lv` (left ventricle) or `tang2017-liver`. `kim2019-losses` compares
+            cross entropy, the level-set loss and a CRF on left ventricle and fundus.
         data: folder of the data: with `datalist.json`, or as published: the Sunnybrook pictures for
             `tang2017-lv`; for `tang2017-liver` 8-bit slices (`images`, `labels` and `splits.json`), which are
             prepared into `out/data`. Without a test section the validation section is reported on, and a part
             of the training patients chooses the checkpoints. Without a training section, the finished
-            trainings in `out/runs` are scored.
+            trainings in `out/runs` are scored. For `kim2019-losses` a folder that holds `lv/sunnybrook` and
+            `fundus/drishti`, or one of these two.
         out: folder for the results; its subfolder `runs` holds the trainings.
         seeds: how many seeds: 0, 1, 2, ...
         epochs: length of the pre-training in passes over the labelled items; the other trainings scale with
@@ -47,7 +51,7 @@ def reproduce(
         >>> reproduce("tang2018-lv", "data", "out")
         Traceback (most recent call last):
         ...
-        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv, tang2017-liver
+        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv, tang2017-liver, kim2019-losses
     """
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; choose from {', '.join(TARGETS)}")
