@@ -47,3 +47,11 @@ def test_a_loss_that_averages_over_items_is_refused() -> None:
 def test_as_many_weights_as_losses() -> None:
     with pytest.raises(ValueError, match="2 losses need as many weights, got 1"):
         PerItemLoss(parts(), [1.0])
+
+
+def test_the_mean_over_items() -> None:
+    scores, target = drawn()
+    loss = PerItemLoss(parts(), reduction="mean")(scores, target)
+    torch.testing.assert_close(loss, PerItemLoss(parts())(scores, target).mean())
+    with pytest.raises(ValueError, match="none or mean"):
+        PerItemLoss(parts(), reduction="sum")
