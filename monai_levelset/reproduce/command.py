@@ -14,6 +14,7 @@ TARGETS = {
     "tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "tang2017-liver": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "kim2019-losses": "monai_levelset.reproduce.kim2019:reproduce_losses",
+    "kimye2020-bsds": "monai_levelset.reproduce.kimye2020_bsds:reproduce_label_free",
 }
 
 
@@ -27,7 +28,8 @@ def reproduce(
 
     Args:
         target: which table; `tang2017-lv` (left ventricle) or `tang2017-liver`. `kim2019-losses` compares
-            cross entropy, the level-set loss and a CRF on left ventricle and fundus.
+            cross entropy, the level-set loss and a CRF on left ventricle and fundus. `kimye2020-bsds`
+            segments the pictures of BSDS500, as published, without labels.
         data: folder of the data: with `datalist.json`, or as published: the Sunnybrook pictures for
             `tang2017-lv`; for `tang2017-liver` 8-bit slices (`images`, `labels` and `splits.json`), which are
             prepared into `out/data`. Without a test section the validation section is reported on, and a part
@@ -51,7 +53,7 @@ def reproduce(
         >>> reproduce("tang2018-lv", "data", "out")
         Traceback (most recent call last):
         ...
-        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv, tang2017-liver, kim2019-losses
+        ValueError: unknown target 'tang2018-lv'; choose from tang2017-lv, tang2017-liver, ...
     """
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; choose from {', '.join(TARGETS)}")
