@@ -51,7 +51,6 @@ def time_figure(tasks: Sequence[str], models: Mapping[str, Any]) -> Figure:
         axes.set_ylabel("boundary F", color=INK)
         axes.set_title(task, fontsize=10, color=INK)
         axes.legend(fontsize=6, frameon=False)
-    figure.tight_layout()
     return figure
 
 
@@ -59,12 +58,14 @@ def _ventricles(task: VentricleTask, folder: Path, run: Mapping[str, Any]) -> Fi
     """Images at four quantiles of the first row's Dice, in seed 0."""
     views, files = task.views("test"), task.files("test")
     order = np.argsort([case["dice"] for case in run["scores"][0]["cases"][CE]])
+    how = rows(run["choice"])
+    networks = {training: task.network(folder / training) for training, _ in how.values()}
     panels = []
     for i in (int(order[round(q * (len(order) - 1))]) for q in _QUANTILES):
         image = views.images[i][None]
         masks = {}
-        for row, (training, refine) in rows(run["choice"]).items():
-            p = probability(task.network(folder / training), image)
+        for row, (training, refine) in how.items():
+            p = probability(networks[training], image)
             masks[row] = views.predict(i, (refine(p, image) if refine else p)[0]).T
         picture = np.asarray(load_volume(files[i]).array).T
         panels.append(ModelRow(views.ids[i].replace("-IM-0001-", "\n"), picture, views.truths[i].T, masks))

@@ -89,7 +89,7 @@ class FundusTask:
     def views(self, section: str) -> Views:
         """See `Task`."""
         items = load_section(self.data, section)
-        truths = [np.asarray(load_volume(item["label"]).array, dtype=np.uint8) for item in items]
+        truths = [np.array(load_volume(item["label"]).array, dtype=np.uint8) for item in items]
 
         def predict(index: int, probability: Tensor) -> NDArray[Any]:
             shape = truths[index].shape

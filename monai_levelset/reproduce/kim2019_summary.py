@@ -65,8 +65,8 @@ def notes(tasks: Sequence[Task], summary: Mapping[str, Any]) -> str:
             f"**{task.name}**: mean ± standard deviation over {seeds} seeds of the mean over "
             f"{len(run['scores'][0]['cases'][CE])} images. Boundary F with a tolerance of {task.tolerance:g} "
             "pixels. Chosen on validation images that are not in the table: "
-            f"lambda {choice['weight']:g}; CRF: {crf}. Seconds are medians on one thread; a step is an update "
-            "of the network with its augmentation.\n"
+            f"lambda {choice['weight']:g}; CRF: {crf}. Seconds are medians on one thread; a step is an "
+            "update of the network with its augmentation.\n"
         )
         lines += [f"- {name}: {_number(name, value)}" for name, value in summary["ratios"][task.name].items()]
         lines.append("")
