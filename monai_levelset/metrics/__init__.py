@@ -5,6 +5,7 @@ from __future__ import annotations
 from monai_levelset.metrics.boundary import boundary_f
 from monai_levelset.metrics.overlap import case_metrics
 from monai_levelset.metrics.regions import (
+    OptimalScale,
     optimal_dataset_scale,
     probabilistic_rand_index,
     region_covering,
@@ -16,6 +17,7 @@ from monai_levelset.metrics.volume import Volume, check_same_grid, load_volume
 
 __all__ = [
     "Case",
+    "OptimalScale",
     "Volume",
     "boundary_f",
     "case_metrics",

@@ -15,7 +15,9 @@ from monai_levelset.metrics.overlap import _spacing
 def boundary_f(
     prediction: ArrayLike, truth: ArrayLike, *, tolerance: float, spacing: Sequence[float] | None = None
 ) -> float:
-    """Boundary F-measure of Csurka et al. (2013), "What is a good evaluation measure for semantic segmentation?".
+    """Boundary F-measure of two masks.
+
+    After Csurka et al. (2013), "What is a good evaluation measure for semantic segmentation?".
 
     Harmonic mean of precision, the share of predicted boundary voxels with a true one no farther than the
     tolerance, and recall, the share of true ones with a predicted one as near. The paper asks for less than
@@ -63,9 +65,7 @@ def _boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~binary_erosion(mask))
 
 
-def _matched(
-    edge: NDArray[Any], reference: NDArray[Any], limit: float, spacing: tuple[float, ...]
-) -> float:
+def _matched(edge: NDArray[Any], reference: NDArray[Any], limit: float, spacing: tuple[float, ...]) -> float:
     """Share of the voxels of one boundary that lie within the limit of the other."""
     distance = distance_transform_edt(~reference, sampling=spacing)
     return float((distance[edge] <= limit).mean())

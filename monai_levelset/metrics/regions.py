@@ -2,17 +2,18 @@
 
 A picture of that benchmark has several true partitions, one per annotator; what a region is called means
 nothing. Definitions after Arbelaez et al. (2011), "Contour detection and hierarchical image segmentation",
-section 3.1, and the benchmark's code.
+and the benchmark's code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from monai_levelset.metrics.contingency import Table, contingency_tables
 
 _BEST = {"rc": np.argmax, "pri": np.argmax, "vi": np.argmin}
 
@@ -25,7 +26,7 @@ class OptimalScale(NamedTuple):
 
 
 def region_covering(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> float:
-    r"""Covering of the true regions by the segments.
+    """Covering of the true regions by the segments.
 
     ``C = 1/N sum_R |R| max_S |R n S| / |R u S|``, over the regions R of all annotators, where N is the sum of
     their sizes. As every annotator's regions fill the picture, this is the mean over annotators.
@@ -44,14 +45,14 @@ def region_covering(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> flo
         >>> region_covering([[1, 1, 2, 2]], [[[1, 1, 1, 2]]])  # (3 * 2/3 + 1 * 1/2) / 4
         0.625
     """
-    return float(np.mean([_covering(table) for table in _tables(segmentation, truths)]))
+    return float(np.mean([_covering(table) for table in contingency_tables(segmentation, truths)]))
 
 
 def probabilistic_rand_index(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> float:
     """Share of the pairs of pixels that segmentation and truth agree on, mean over annotators.
 
     They agree on a pair that both put into one region or both into two. Unnikrishnan et al. (2007), "Toward
-    objective evaluation of image segmentation algorithms", equation 5 with the mean as estimate of p.
+    objective evaluation of image segmentation algorithms".
 
     Args:
         segmentation: see :func:`region_covering`.
@@ -67,7 +68,7 @@ def probabilistic_rand_index(segmentation: ArrayLike, truths: Sequence[ArrayLike
         >>> probabilistic_rand_index([[1, 1, 2, 2]], [[[1, 1, 1, 2]]])  # 3 of 6 pairs
         0.5
     """
-    return float(np.mean([_rand(table) for table in _tables(segmentation, truths)]))
+    return float(np.mean([_rand(table) for table in contingency_tables(segmentation, truths)]))
 
 
 def variation_of_information(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> float:
@@ -87,7 +88,7 @@ def variation_of_information(segmentation: ArrayLike, truths: Sequence[ArrayLike
         >>> variation_of_information([[1, 1, 2, 2]], [[[7, 7, 7, 7]]])
         1.0
     """
-    return float(np.mean([_information(table) for table in _tables(segmentation, truths)]))
+    return float(np.mean([_information(table) for table in contingency_tables(segmentation, truths)]))
 
 
 def region_metrics(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> dict[str, float]:
@@ -105,10 +106,14 @@ def region_metrics(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> dict
         ValueError: see :func:`region_covering`.
 
     Example:
-        >>> region_metrics([[1, 1, 2, 2]], [[[1, 1, 2, 2]], [[7, 7, 7, 7]]])  # one agrees, one does not
-        {'rc': 0.75, 'pri': 0.6666666666666666, 'vi': 0.5}
+        >>> scores = region_metrics([[1, 1, 2, 2]], [[[1, 1, 2, 2]], [[7, 7, 7, 7]]])  # only one agrees
+        >>> {name: round(score, 3) for name, score in scores.items()}
+        {'rc': 0.75, 'pri': 0.667, 'vi': 0.5}
     """
-    rows = [(_covering(table), _rand(table), _information(table)) for table in _tables(segmentation, truths)]
+    rows = [
+        (_covering(table), _rand(table), _information(table))
+        for table in contingency_tables(segmentation, truths)
+    ]
     return dict(zip(_BEST, np.mean(rows, axis=0).tolist(), strict=True))
 
 
@@ -142,44 +147,7 @@ def optimal_dataset_scale(scores: Sequence[Sequence[Mapping[str, float]]]) -> di
     return {key: OptimalScale(scale, float(means[key][scale])) for key, scale in chosen.items()}
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Non-empty cells of the contingency table of a segmentation and one truth, and its margins."""
-
-    segment: NDArray[np.int64]
-    region: NDArray[np.int64]
-    pixels: NDArray[np.int64]
-    segments: NDArray[np.int64]
-    regions: NDArray[np.int64]
-
-
-def _tables(segmentation: ArrayLike, truths: Sequence[ArrayLike]) -> list[_Table]:
-    maps = [np.asarray(each) for each in truths]
-    if not maps:
-        raise ValueError("there is no true partition; give the label map of one annotator or more")
-    found = np.asarray(segmentation)
-    for index, true in enumerate(maps):
-        if true.shape != found.shape:
-            raise ValueError(f"segmentation {found.shape} and truth {index} {true.shape} differ in shape")
-    segments = _consecutive(found, "the segmentation")
-    return [_table(segments, _consecutive(true, f"truth {index}")) for index, true in enumerate(maps)]
-
-
-def _consecutive(labels: NDArray[Any], name: str) -> NDArray[np.int64]:
-    if labels.size == 0:
-        raise ValueError(f"{name} has no pixels")
-    if labels.dtype.kind not in "iub":
-        raise ValueError(f"{name} must be a map of integer labels, not {labels.dtype}")
-    return np.unique(labels.ravel(), return_inverse=True)[1].astype(np.int64)
-
-
-def _table(segments: NDArray[np.int64], regions: NDArray[np.int64]) -> _Table:
-    cell, pixels = np.unique(segments * (regions.max() + 1) + regions, return_counts=True)
-    segment, region = np.divmod(cell, regions.max() + 1)
-    return _Table(segment, region, pixels, np.bincount(segments), np.bincount(regions))
-
-
-def _covering(table: _Table) -> float:
+def _covering(table: Table) -> float:
     overlap = table.pixels
     union = table.segments[table.segment] + table.regions[table.region] - overlap
     best = np.zeros(len(table.regions))
@@ -187,12 +155,9 @@ def _covering(table: _Table) -> float:
     return float(best @ table.regions / table.regions.sum())
 
 
-def _rand(table: _Table) -> float:
-    together, either, all_pairs = (
-        _pairs(table.pixels),
-        _pairs(table.segments) + _pairs(table.regions),
-        _pairs(table.regions.sum(keepdims=True)),
-    )
+def _rand(table: Table) -> float:
+    together, either = _pairs(table.pixels), _pairs(table.segments) + _pairs(table.regions)
+    all_pairs = _pairs(table.regions.sum(keepdims=True))
     return 1 - (either - 2 * together) / max(all_pairs, 1)
 
 
@@ -200,7 +165,7 @@ def _pairs(sizes: NDArray[np.int64]) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def _information(table: _Table) -> float:
+def _information(table: Table) -> float:
     n = table.pixels
     bits = np.log2(table.segments[table.segment] / n) + np.log2(table.regions[table.region] / n)
     return float(n @ bits / n.sum())

@@ -24,7 +24,7 @@ class SpaceToDepthUNet(nn.Module):
     Args:
         in_channels: channels of the input; for 2.5D input sequences times slices, see `stack_slices`.
         out_channels: classes, background included.
-        channels: width of each level, from the finest to the coarsest, multiples of 4 from the second on.
+        channels: width of each level, from the finest to the coarsest, multiples of 4.
         bias_field: one more output channel, the logarithm u of the bias field b = exp(u), as
             `MumfordShahLoss(bias_field=True)` takes it; it is 0 everywhere before training.
         norm: normalisation, by MONAI's name or (name, arguments). Group normalisation treats every image by

@@ -1,95 +1,167 @@
-"""Boundary F-measure: hand-counted squares and a search over all pairs of boundary voxels."""
+"""Boundary F-measure, against counting by hand and voxel by voxel."""
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from hypothesis.extra.numpy import arrays
 
 from monai_levelset.metrics import boundary_f
 
+SQUARE = np.pad(np.ones((6, 6), bool), 4)
 
-def square(size: int, place: tuple[int, int] = (3, 3), shape: tuple[int, int] = (12, 12)) -> np.ndarray:
-    mask = np.zeros(shape, bool)
-    mask[place[0] : place[0] + size, place[1] : place[1] + size] = True
-    return mask
+masks = arrays(bool, (5, 6))
+volumes = arrays(bool, (2, 3, 4))
+spacings = st.floats(0.2, 3)
 
 
 def boundary(mask: np.ndarray) -> list[tuple[int, ...]]:
-    """Voxels with a face neighbour outside, one by one."""
-    found = []
-    for voxel in zip(*mask.nonzero(), strict=True):
+    """Voxels of the mask with a face neighbour that is not of it."""
+    padded, voxels = np.pad(mask, 1), []
+    for index in zip(*np.nonzero(mask), strict=True):
         for axis, step in product(range(mask.ndim), (-1, 1)):
-            near = list(voxel)
-            near[axis] += step
-            if not (0 <= near[axis] < mask.shape[axis]) or not mask[tuple(near)]:
-                found.append(tuple(int(v) for v in voxel))
+            if not padded[tuple(i + 1 + step * (a == axis) for a, i in enumerate(index))]:
+                voxels.append(tuple(map(int, index)))
                 break
-    return found
+    return voxels
 
 
-def by_search(a: np.ndarray, b: np.ndarray, tolerance: float, spacing: tuple[float, ...]) -> float:
-    def matched(these: list[tuple[int, ...]], those: list[tuple[int, ...]]) -> float:
-        near = [
-            min(np.linalg.norm((np.array(p) - q) * spacing) for q in those) <= tolerance + 1e-9 for p in these
-        ]
-        return float(np.mean(near))
+def by_brute_force(one: np.ndarray, two: np.ndarray, tolerance: float, spacing: tuple[float, ...]) -> float:
+    def share(edge: list[tuple[int, ...]], other: list[tuple[int, ...]]) -> float:
+        def distance(p: tuple[int, ...]) -> float:
+            return min(
+                math.hypot(*((a - b) * s for a, b, s in zip(p, q, spacing, strict=True))) for q in other
+            )
 
-    precision, recall = matched(boundary(a), boundary(b)), matched(boundary(b), boundary(a))
-    return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
+        return sum(distance(p) <= tolerance + 1e-6 for p in edge) / len(edge)
 
-
-def test_a_square_moved_by_one() -> None:
-    truth, moved = square(4), square(4, (4, 3))
-    assert boundary_f(moved, truth, tolerance=0) == pytest.approx(by_search(moved, truth, 0, (1, 1)))
-    assert boundary_f(moved, truth, tolerance=1) == 1.0
-
-
-def test_a_larger_square() -> None:
-    truth, larger = square(4, (3, 3)), square(6, (2, 2))
-    assert boundary_f(larger, truth, tolerance=0.5) == 0.0
-    # within 1: all 12 of the truth, and of the larger one's 20 all but the 4 corners
-    assert boundary_f(larger, truth, tolerance=1) == pytest.approx(2 * 0.8 / 1.8)
-    assert boundary_f(larger, truth, tolerance=1.5) == 1.0
-
-
-def test_spacing() -> None:
-    truth, moved = square(4), square(4, (4, 3))
-    assert boundary_f(moved, truth, tolerance=1.9, spacing=(2, 1)) < 1
-    assert boundary_f(moved, truth, tolerance=2, spacing=(2, 1)) == 1.0
-    assert boundary_f(moved.T, truth.T, tolerance=1.0, spacing=(2, 1)) == 1.0
-
-
-def test_empty_masks() -> None:
-    empty = np.zeros((5, 5))
-    assert boundary_f(empty, empty, tolerance=1) == 1.0
-    assert boundary_f(empty, square(2, (1, 1), (5, 5)), tolerance=9) == 0.0
-    assert boundary_f(square(2, (1, 1), (5, 5)), empty, tolerance=9) == 0.0
-
-
-@given(hnp.arrays(bool, (4, 5, 3)), hnp.arrays(bool, (4, 5, 3)), st.sampled_from([0.0, 1.0, 1.5, 2.1]))
-def test_against_a_search(a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
-    if a.any() and b.any():
-        spacing = (1.0, 0.7, 2.0)
-        found = boundary_f(a, b, tolerance=tolerance, spacing=spacing)
-        assert found == pytest.approx(by_search(a, b, tolerance, spacing))
-        assert found == pytest.approx(boundary_f(b, a, tolerance=tolerance, spacing=spacing))
+    edges = boundary(one), boundary(two)
+    if not all(edges):
+        return float(edges[0] == edges[1])
+    precision, recall = share(*edges), share(*edges[::-1])
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("shift", "tolerance", "expected"),
     [
-        ({"prediction": np.ones((3, 4))}, "shape"),
-        ({"tolerance": -1}, "must not be negative"),
-        ({"spacing": (1,)}, "2 positive numbers"),
-        ({"spacing": (1, 0)}, "2 positive numbers"),
+        (1, 0, 10 / 20),  # of the sides along the shift, 5 of 6 pixels each
+        (1, 0.99, 10 / 20),
+        (1, 1, 1),
+        (2, 0, 8 / 20),
+        (2, 1, 12 / 20),  # besides: one more pixel of both sides, and next to them on the front
+        (2, 2, 1),
     ],
 )
-def test_bad_arguments(changes: dict[str, object], message: str) -> None:
-    arguments = {"prediction": np.ones((3, 3)), "truth": np.ones((3, 3)), "tolerance": 1, **changes}
+def test_shifted_square(shift: int, tolerance: float, expected: float) -> None:
+    assert boundary_f(np.roll(SQUARE, shift, 1), SQUARE, tolerance=tolerance) == pytest.approx(expected)
+
+
+def test_square_in_a_larger_one() -> None:
+    """From a distance of 1 on all inner boundary pixels are met, of the 28 outer ones all but the 4 corners."""
+    outer = np.pad(np.ones((8, 8), bool), 3)
+    scores = [boundary_f(outer, SQUARE, tolerance=t) for t in (0.5, 1, 1.5)]
+    assert scores == pytest.approx([0, 2 * (24 / 28) / (1 + 24 / 28), 1])
+
+
+def test_precision_and_recall_enter_as_the_harmonic_mean() -> None:
+    """All 20 boundary pixels are found, and 4 of another blob far away: precision 20/24."""
+    found = SQUARE.copy()
+    found[0, 0:4] = True
+    assert boundary_f(found, SQUARE, tolerance=1) == pytest.approx(2 * (20 / 24) / (1 + 20 / 24))
+
+
+def test_only_the_boundary_counts() -> None:
+    ring = SQUARE.copy()
+    ring[5:9, 5:9] = False
+    ring_and_square = boundary_f(ring, SQUARE, tolerance=0)
+    assert ring_and_square == 1  # a ring of one pixel is the inner boundary
+
+
+@pytest.mark.parametrize(
+    ("axis", "tolerance", "expected"),
+    [
+        (0, 0.2, 10 / 20),
+        (0, 1, 14 / 20),  # the front's middle pixels lie 1 or 2 steps of .25 from the sides of the other
+        (0, 3, 1),
+        (1, 0.2, 10 / 20),
+        (1, 0.25, 1),
+    ],
+)
+def test_the_spacing_of_each_axis(axis: int, tolerance: float, expected: float) -> None:
+    moved = np.roll(SQUARE, 1, axis)
+    assert boundary_f(moved, SQUARE, tolerance=tolerance, spacing=(3.0, 0.25)) == pytest.approx(expected)
+
+
+def test_three_steps_of_a_tenth_are_no_more_than_three_tenths() -> None:
+    one, two = np.eye(1, 9, 2), np.eye(1, 9, 5)
+    assert boundary_f(one, two, tolerance=0.3, spacing=(0.1, 0.1)) == 1
+
+
+def test_slices_of_a_volume() -> None:
+    """A plate of one slice is all boundary; moved by a slice of 5 mm it is matched from 5 mm on."""
+    plate = np.zeros((4, 6, 6))
+    plate[1, 1:5, 1:5] = 1
+    moved = np.roll(plate, 1, 0)
+    scores = [boundary_f(moved, plate, tolerance=t, spacing=(5, 1, 1)) for t in (4.9, 5)]
+    assert scores == [0, 1]
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 4, 5)])
+def test_empty_masks(shape: tuple[int, ...]) -> None:
+    full, empty = np.ones(shape), np.zeros(shape)
+    assert boundary_f(empty, empty, tolerance=1) == 1
+    assert boundary_f(full, empty, tolerance=9) == 0
+    assert boundary_f(empty, full, tolerance=9) == 0
+    assert boundary_f(full, full, tolerance=0) == 1
+
+
+@given(masks, masks, st.floats(0, 4), st.tuples(spacings, spacings))
+def test_brute_force(
+    one: np.ndarray, two: np.ndarray, tolerance: float, spacing: tuple[float, float]
+) -> None:
+    score = boundary_f(one, two, tolerance=round(tolerance, 3), spacing=[round(s, 2) for s in spacing])
+    expected = by_brute_force(one, two, round(tolerance, 3), tuple(round(s, 2) for s in spacing))
+    assert score == pytest.approx(expected)
+    assert boundary_f(two, one, tolerance=round(tolerance, 3), spacing=[round(s, 2) for s in spacing]) == (
+        pytest.approx(score)
+    )
+
+
+@given(volumes, volumes, st.sampled_from([0, 1, 1.5, 2]))
+def test_brute_force_of_volumes(one: np.ndarray, two: np.ndarray, tolerance: float) -> None:
+    score = boundary_f(one, two, tolerance=tolerance, spacing=(2, 1, 1))
+    assert score == pytest.approx(by_brute_force(one, two, tolerance, (2, 1, 1)))
+
+
+@given(masks, masks)
+def test_a_larger_tolerance_never_lowers_it(one: np.ndarray, two: np.ndarray) -> None:
+    scores = [boundary_f(one, two, tolerance=t) for t in (0, 1, 1.5, 2, 3, 9)]
+    assert scores == sorted(scores)
+
+
+def test_a_margin_changes_nothing() -> None:
+    one, two = SQUARE[4:, 4:], np.roll(SQUARE, (1, 2), (0, 1))[4:, 4:]
+    padded = np.pad(one, 7), np.pad(two, 7)
+    assert boundary_f(one, two, tolerance=1) == boundary_f(*padded, tolerance=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"truth": SQUARE[1:]}, "differ in shape"),
+        ({"prediction": SQUARE[0], "truth": SQUARE[0]}, "2D or 3D"),
+        ({"tolerance": -1}, "tolerance"),
+        ({"tolerance": math.nan}, "tolerance"),
+        ({"spacing": (1, 1, 1)}, "spacing needs 2 positive numbers"),
+        ({"spacing": (1, 0)}, "spacing needs 2 positive numbers"),
+    ],
+)
+def test_errors(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        boundary_f(**arguments)
+        boundary_f(**{"prediction": SQUARE, "truth": SQUARE, "tolerance": 1, **arguments})
