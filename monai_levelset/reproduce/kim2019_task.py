@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from monai_levelset.metrics import case_metrics
 from monai_levelset.metrics.boundary import boundary_f
 
-#: Weights lambda of the level-set loss: the paper's; and ten times that, as these images have a tenth of the
-#: paper's pixels and the energy is a sum over pixels. One is chosen on validation data.
-WEIGHTS = (4e-4, 4e-3)
+#: Weights lambda of the level-set loss: the paper's, a tenth and ten times that. The energy is a sum over
+#: pixels and these images are smaller than the paper's; one weight is chosen on validation data.
+WEIGHTS = (4e-5, 4e-4, 4e-3)
 
 #: lambda of each training; 0 is cross entropy alone.
 TRAININGS = {"ce": 0.0, **{f"level-set-{weight:g}": weight for weight in WEIGHTS}}

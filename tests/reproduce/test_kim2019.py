@@ -140,13 +140,12 @@ def test_the_override_is_what_the_ventricles_rows_are_trained_with(
     task = VentricleTask.find(data, tmp_path, epochs=6)
     for name, weight in TRAININGS.items():
         task.train(tmp_path / "seed1" / name, weight, seed=1)
-    assert trainings.files == [["train", "baseline", "baseline"]] + 2 * [
-        ["train", "baseline", "level_set_loss"]
-    ]
-    assert [settings.get("level_set_weight") for settings in trainings.settings] == [None, 4e-4, 4e-3]
+    assert [files[-1] for files in trainings.files] == ["baseline", *3 * ["level_set_loss"]]
+    assert {tuple(files[:2]) for files in trainings.files} == {("train", "baseline")}
+    assert [settings.get("level_set_weight") for settings in trainings.settings] == [None, 4e-5, 4e-4, 4e-3]
     assert {settings["max_updates"] for settings in trainings.settings} == {2}
     task.train(tmp_path / "seed1" / "ce", 0.0, seed=1)
-    assert trainings.names == ["ce", "level-set-0.0004", "level-set-0.004"]
+    assert trainings.names == ["ce", "level-set-4e-05", "level-set-0.0004", "level-set-0.004"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -162,7 +161,7 @@ def test_table_summary_and_figures(both: Path, tmp_path: Path, monkeypatch: pyte
     for task in ("lv", "fundus"):
         assert [row for row in models if row.startswith(task)][:3] == [f"{task} {row}" for row in ROWS]
         choice = summary["runs"][task]["choice"]
-        assert choice["weight"] in (4e-4, 4e-3)
+        assert choice["weight"] in (4e-5, 4e-4, 4e-3)
         assert choice["crf"] == {
             "radius": 1,
             "iterations": 2,
@@ -247,15 +246,15 @@ def test_ratios_of_hand_made_runs(tmp_path: Path, data: Path, monkeypatch: pytes
     monkeypatch.setattr(kim2019_rows, "available", lambda: False)
     task = VentricleTask.find(data, tmp_path, None)
     choice = {"training": "level-set-0.0004", "weight": 4e-4, "crf": {}}
-    names = [*ROWS, "CE + level-set loss, lambda 0.004"]
-    dice = dict(zip(names, (0.80, 0.82, 0.81, 0.7), strict=True))
+    names = [*ROWS, *(f"CE + level-set loss, lambda {weight}" for weight in ("4e-05", "0.004"))]
+    dice = dict(zip(names, (0.80, 0.82, 0.81, 0.7, 0.6), strict=True))
     run = {
         "choice": choice,
         "scores": [{"mean": {row: {"dice": v, "boundary_f": v / 2} for row, v in dice.items()}}] * 2,
         "seconds": [
             {
-                "image": dict(zip(names, (0.01, 0.01, 0.2, 0.01), strict=True)),
-                "step": dict(zip(names, (0.1, 0.104, 0.1, 0.104), strict=True)),
+                "image": dict(zip(names, (0.01, 0.01, 0.2, 0.01, 0.01), strict=True)),
+                "step": dict(zip(names, (0.1, 0.104, 0.1, 0.104, 0.104), strict=True)),
             }
         ]
         * 2,
