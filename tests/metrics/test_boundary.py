@@ -63,7 +63,7 @@ def test_shifted_square(shift: int, tolerance: float, expected: float) -> None:
 
 
 def test_square_in_a_larger_one() -> None:
-    """From a distance of 1 on all inner boundary pixels are met, of the 28 outer ones all but the 4 corners."""
+    """From a distance of 1 on all inner boundary pixels are met, of the 28 outer ones all but 4 corners."""
     outer = np.pad(np.ones((8, 8), bool), 3)
     scores = [boundary_f(outer, SQUARE, tolerance=t) for t in (0.5, 1, 1.5)]
     assert scores == pytest.approx([0, 2 * (24 / 28) / (1 + 24 / 28), 1])

@@ -93,6 +93,13 @@ def test_script_and_channels_last(size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("norm", ["batch", "instance", ("group", {"num_groups": 2})])
+def test_norms_and_tracing(norm: object) -> None:
+    net, image = network(norm=norm), torch.rand(1, 2, 10, 7)
+    torch.testing.assert_close(torch.jit.trace(net, image)(image), net(image))
+
+
+@torch.no_grad()
 def test_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert network()(torch.rand(1, 2, 8, 8)).isfinite().all()
