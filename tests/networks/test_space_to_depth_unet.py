@@ -93,6 +93,7 @@ def test_script_and_channels_last(size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # torch's check of the size in its norms
 @pytest.mark.parametrize("norm", ["batch", "instance", ("group", {"num_groups": 2})])
 def test_norms_and_tracing(norm: object) -> None:
     net, image = network(norm=norm), torch.rand(1, 2, 10, 7)
