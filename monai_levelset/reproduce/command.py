@@ -14,6 +14,7 @@ TARGETS = {
     "tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "tang2017-liver": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "kim2019-losses": "monai_levelset.reproduce.kim2019:reproduce_losses",
+    "kimye2020-brats": "monai_levelset.reproduce.kimye2020_brats:reproduce_brats",
     "kimye2020-bsds": "monai_levelset.reproduce.kimye2020_bsds:reproduce_label_free",
 }
 
