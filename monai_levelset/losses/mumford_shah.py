@@ -143,6 +143,16 @@ def _unit_mean(bias: Tensor, valid: Tensor | None) -> Tensor:
     return bias / torch.where(mean > 0, mean, 1)
 
 
+_FAR_APART = 1e12  # distance between the images of a mini-batch: no contour runs between them
+
+
+def _as_volume(x: Tensor) -> Tensor:
+    """A mini-batch of 2D images as one volume with the images as its slices."""
+    if x.ndim != 4:
+        raise ValueError(f"`over_batch` is for 2D images (B, C, H, W), got shape {tuple(x.shape)}.")
+    return x.transpose(0, 1)[None]
+
+
 class MumfordShahLoss(nn.Module):
     """`mumford_shah_loss` as a module, from the output of a network.
 
@@ -157,11 +167,15 @@ class MumfordShahLoss(nn.Module):
         sigmoid: apply a sigmoid to the input first: for one channel, the foreground.
         bias_field: the last channel of the input is u and b = exp(u), scaled to mean 1, is the bias field;
             the others are the phases. u takes no part in the softmax.
+        over_batch: the phases' means are those of the whole mini-batch instead of each image's: a phase is
+            the same tissue in all images, so an image without a tumour need not be split in two. Brightness
+            has to mean the same in all images (Hounsfield units, normalised volumes).
         ignore_value: voxels whose image holds this value in all channels (for example the padding around a
             scan), or NaN in any channel, are ignored. `float("nan")`: only the latter.
 
     Raises:
-        ValueError: `softmax` together with `sigmoid`, or what `mumford_shah_loss` refuses.
+        ValueError: `softmax` together with `sigmoid`, `over_batch` with `bias_field` or for volumes, or what
+            `mumford_shah_loss` refuses.
 
     Example:
         >>> import torch
@@ -185,16 +199,21 @@ class MumfordShahLoss(nn.Module):
         softmax: bool = False,
         sigmoid: bool = False,
         bias_field: bool = False,
+        over_batch: bool = False,
         ignore_value: float | None = None,
     ) -> None:
         super().__init__()
+        if over_batch and bias_field:
+            raise ValueError(
+                "`over_batch` and `bias_field` exclude each other: a bias field is an image's own."
+            )
         if softmax and sigmoid:
             raise ValueError("`softmax` and `sigmoid` exclude each other: set one of them.")
         _check_options(tv_weight, total_variation, bias_weight, reduction)
         self.tv_weight, self.total_variation, self.bias_weight = tv_weight, total_variation, bias_weight
         self.spacing, self.reduction, self.per_voxel = spacing, reduction, per_voxel
         self.softmax, self.sigmoid = softmax, sigmoid
-        self.bias_field, self.ignore_value = bias_field, ignore_value
+        self.bias_field, self.over_batch, self.ignore_value = bias_field, over_batch, ignore_value
 
     def forward(self, input: Tensor, image: Tensor, mask: Tensor | None = None) -> Tensor:
         """Loss of `input` `(B, N or N + 1, *spatial)` on `image` `(B, C, *spatial)`, see the class."""
@@ -203,15 +222,20 @@ class MumfordShahLoss(nn.Module):
         bias = None
         if self.bias_field:
             scores, bias = self._split_bias(scores)
+        probability, mask, spacing = self._activate(scores), self._mask(image, mask), self.spacing
+        if self.over_batch:
+            probability, image = _as_volume(probability), _as_volume(image)
+            mask = None if mask is None else _as_volume(mask)
+            spacing = (_FAR_APART, *(self.spacing or (1.0, 1.0)))
         return mumford_shah_loss(
-            self._activate(scores),
+            probability,
             image,
             tv_weight=self.tv_weight,
             total_variation=self.total_variation,
-            mask=self._mask(image, mask),
+            mask=mask,
             bias=bias,
             bias_weight=self.bias_weight,
-            spacing=self.spacing,
+            spacing=spacing,
             reduction=self.reduction,
             per_voxel=self.per_voxel,
         )

@@ -609,3 +609,33 @@ def test_refused_input():
         MumfordShahLoss(softmax=True)(y[:, :1], x)
     with pytest.raises(ValueError, match="two channels"):
         MumfordShahLoss(bias_field=True)(y[:, :1], x)
+
+
+def test_means_of_the_whole_batch() -> None:
+    """One bright image and one dark one, each of a single phase, cost nothing more than their own variance."""
+    image = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4).clone()
+    probability = torch.cat([image, 1 - image], 1)
+    assert MumfordShahLoss(over_batch=True)(probability, image) == pytest.approx(0, abs=1e-12)
+    half = torch.full_like(probability, 0.5)
+    assert MumfordShahLoss()(half, image) == 0  # each image is constant by itself
+    assert MumfordShahLoss(over_batch=True)(half, image) == pytest.approx(32 * 0.25)
+
+
+def test_the_batch_as_one_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, 2, 5, 4, generator=generator)
+    probability = torch.rand(3, 3, 5, 4, generator=generator).softmax(1)
+    means = torch.einsum("bnhw,bchw->nc", probability, image) / probability.sum((0, 2, 3))[:, None]
+    distance = (image[:, None] - means[None, :, :, None, None]).square().sum(2)
+    expected = (distance * probability).sum() + 1e-3 * total_variation(probability).sum()
+    found = MumfordShahLoss(over_batch=True)(probability, image)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    shared = MumfordShahLoss(over_batch=True, per_voxel=True, reduction="mean")(probability, image)
+    torch.testing.assert_close(shared, expected / 60, rtol=1e-5, atol=1e-6)
+
+
+def test_what_does_not_go_with_means_of_the_batch() -> None:
+    with pytest.raises(ValueError, match="exclude each other"):
+        MumfordShahLoss(over_batch=True, bias_field=True)
+    with pytest.raises(ValueError, match="2D images"):
+        MumfordShahLoss(over_batch=True)(torch.rand(1, 2, 3, 3, 3), torch.rand(1, 1, 3, 3, 3))
