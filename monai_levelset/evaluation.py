@@ -49,6 +49,7 @@ def evaluate(
     classes: Labels = None,
     spacing: Sequence[float] | float | None = None,
     postfix: str = "",
+    metrics: str | None = None,
 ) -> dict[str, Any]:
     """Score predictions against labels; write summary.json, cases.csv, overlays.png and report.html.
 
@@ -67,6 +68,9 @@ def evaluate(
         spacing: voxel size in mm, per axis or one for all, for files that carry none, such as PNG. Without it
             their distances are in pixels.
         postfix: to cut off the names of predictions, for instance ``_trans``.
+        metrics: ``regions`` for maps whose numbers mean nothing: region covering, probabilistic Rand index
+            and variation of information. Several people's labels of ``x.png`` are ``x_1.png``, ``x_2.png``,
+            ... or the file ``x.mat`` of BSDS500. No overlays are drawn. Default: overlap and distances.
 
     Returns:
         The content of ``summary.json``: ``mean``, ``sd``, ``cases``, ``n``, ``missed``, ``unit`` of the
@@ -79,7 +83,14 @@ def evaluate(
     command = _command(locals())
     if labels is None or out is None or (predictions is None) == (bundle is None):
         raise ValueError("give --labels, --out and either --predictions or --bundle with --images")
+    if metrics not in (None, "regions"):
+        raise ValueError(f"--metrics is regions or left out, got {metrics!r}")
     Path(out).mkdir(parents=True, exist_ok=True)
+    if metrics == "regions":
+        made = _predict(bundle, images, Path(out) / "predictions") if predictions is None else predictions
+        return _evaluate_regions(
+            find_files(made, postfix=postfix), Path(made), Path(labels), Path(out), command
+        )
     truths = find_files(labels)
     pictures = {} if images is None else find_files(images)
     if predictions is None:
@@ -92,6 +103,24 @@ def evaluate(
     summary |= {"command": command, "versions": versions()}
     _write(Path(out), summary, _panels(pairs, pictures, summary, binary=classes is None))
     _print(Path(out), summary)
+    return summary
+
+
+def _evaluate_regions(
+    found: Mapping[str, Path], predictions: Path, labels: Path, out: Path, command: str
+) -> dict[str, Any]:
+    from monai_levelset.region_evaluation import people, score_regions
+
+    matlab = sorted(labels.glob("*.mat")) if labels.is_dir() else []
+    files = {path.stem: path for path in matlab} or find_files(labels)
+    truths = people(files, found)
+    extra = _check_names(found, {name: paths[0] for name, paths in truths.items()}, predictions, labels)
+    summary = score_regions(found, truths)
+    summary |= {"unit": "bits", "extra": extra, "command": command, "versions": versions()}
+    write_text(out / "cases.csv", cases_csv(summary["cases"]))
+    write_text(out / "report.html", html_report(summary))
+    write_json(out / "summary.json", summary)
+    print(text_table(summary))
     return summary
 
 

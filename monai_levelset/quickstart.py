@@ -51,9 +51,15 @@ def quickstart(bundle: str, out: str = "runs") -> dict[str, Any]:
     _copy_test(data, folder / "test")
     report = folder / "report"
     summary = evaluate(
-        labels=folder / "test" / "labels", images=folder / "test" / "images", bundle=copy, out=report
+        labels=folder / "test" / "labels",
+        images=folder / "test" / "images",
+        bundle=copy,
+        out=report,
+        metrics=recipe.get("metrics"),
     )
-    print(f"\nmetrics   {report / 'summary.json'}\noverlays  {report / 'overlays.png'}")
+    print(f"\nmetrics   {report / 'summary.json'}")
+    if (report / "overlays.png").is_file():
+        print(f"overlays  {report / 'overlays.png'}")
     print(f"report    {report / 'report.html'}\nweights   {copy / 'models' / 'model.pt'}")
     print(f"finished in {time.perf_counter() - start:.0f} s")
     return summary

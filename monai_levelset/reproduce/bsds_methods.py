@@ -27,17 +27,17 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "per-image optimisation + Mumford-Shah without bias": {
         "method": "per image",
-        "loss": {"tv_weight": 0.03},
+        "loss": {"tv_weight": 0.02},
     },
     "U-Net + Mumford-Shah": {"method": "U-Net", "bias_field": True},
     "U-Net + Mumford-Shah without bias": {"method": "U-Net", "bias_field": False},
 }
 #: Of the per-image rows.
 PER_IMAGE: dict[str, Any] = {
-    "classes": 16,
+    "classes": 8,
     "width": 32,
     "layers": 2,
-    "steps": 80,
+    "steps": 60,
     "superpixels": 1000,
     "size": SIZE,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_levelset.metrics.regions import optimal_dataset_scale
 from monai_levelset.report import save_figure
 from monai_levelset.reproduce.bsds_photos import Photos
 from monai_levelset.reproduce.tang2017 import over_seeds
@@ -48,7 +49,7 @@ def summarize(runs: Runs, photos: Photos, scales: Sequence[float]) -> dict[str, 
         summary["others"] = {row: _over_seeds(seeds, others) for row, seeds in runs.items()}
     summary["shares"] = list(scales)
     summary["scales"] = {row: _at_every_scale(seeds, names) for row, seeds in runs.items()}
-    summary["scale"] = {row: _chosen(found, scales) for row, found in summary["scales"].items()}
+    summary["scale"] = {row: _chosen(seeds, names, scales) for row, seeds in runs.items()}
     summary["seconds"] = {
         row: float(np.median([run[name]["seconds"] for run in seeds for name in names]))
         for row, seeds in runs.items()
@@ -57,29 +58,24 @@ def summarize(runs: Runs, photos: Photos, scales: Sequence[float]) -> dict[str, 
 
 
 def _over_seeds(seeds: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Metric -> mean, sd and seeds, each seed at its own optimal data-set scale, as the benchmark has it."""
-    best = [_best(_means([run], names)) for run in seeds]
-    return {metric: over_seeds([float(each[metric]) for each in best]) for metric in METRICS}
-
-
-def _means(seeds: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Metric -> mean over seeds and pictures at every scale."""
-    cases = [run[name]["scores"] for run in seeds for name in names]
-    return {m: np.mean([[at[m] for at in case] for case in cases], axis=0) for m in (*METRICS, "regions")}
-
-
-def _best(means: Mapping[str, Any]) -> dict[str, float]:
-    return {metric: means[metric].min() if metric == "vi" else means[metric].max() for metric in METRICS}
+    """Metric -> mean, sd and seeds, each seed at its own optimal data-set scale."""
+    best = [optimal_dataset_scale([run[name]["scores"] for name in names]) for run in seeds]
+    return {metric: over_seeds([each[metric].mean for each in best]) for metric in METRICS}
 
 
 def _at_every_scale(seeds: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[float]]:
-    return {metric: [round(float(v), 4) for v in values] for metric, values in _means(seeds, names).items()}
+    """Metric, and the number of regions -> the mean over seeds and pictures at every scale."""
+    cases = [run[name]["scores"] for run in seeds for name in names]
+    means = {m: np.mean([[at[m] for at in case] for case in cases], axis=0) for m in (*METRICS, "regions")}
+    return {metric: [round(float(v), 4) for v in values] for metric, values in means.items()}
 
 
-def _chosen(found: Mapping[str, Sequence[float]], scales: Sequence[float]) -> dict[str, float]:
-    """Metric -> the share at which its mean over all seeds is best."""
-    signs = {"rc": 1, "pri": 1, "vi": -1}
-    return {m: scales[int(np.argmax(sign * np.asarray(found[m])))] for m, sign in signs.items()}
+def _chosen(
+    seeds: Sequence[Mapping[str, Any]], names: Sequence[str], scales: Sequence[float]
+) -> dict[str, float]:
+    """Metric -> the share at which it is best over all seeds."""
+    best = optimal_dataset_scale([run[name]["scores"] for run in seeds for name in names])
+    return {metric: scales[best[metric].scale] for metric in METRICS}
 
 
 def notes(summary: Mapping[str, Any], photos: Photos) -> str:
