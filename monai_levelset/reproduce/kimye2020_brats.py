@@ -48,7 +48,8 @@ def stages(ratio: str, beta: float) -> dict[str, Stage]:
 
     Args:
         ratio: of the labelled patients, a key of `RATIOS`.
-        beta: the bundle's weight of the loss, whose row has no beta in its name.
+        beta: the bundle's weight of the loss, whose row has no beta in its name. One row is as in the paper,
+            with means of each image instead of the mini-batch's.
     """
     part, name = {"labeled_fraction": RATIOS[ratio]}, ratio.replace("/", "of")
     rows = {f"{ratio} supervised": Stage(f"{name}-supervised", "control", f"{name}-first", part)}
@@ -56,6 +57,11 @@ def stages(ratio: str, beta: float) -> dict[str, Stage]:
     for weight in dict.fromkeys(betas):
         row = f"{ratio} + Mumford-Shah" + ("" if weight == beta else f", beta {weight:g}")
         rows[row] = Stage(f"{name}-beta{weight:g}", "finetune", f"{name}-first", {**part, "beta": weight})
+    if ratio == "1/4":
+        own = {**part, "beta": beta, "loss#unsupervised#over_batch": False}
+        rows[f"{ratio} + Mumford-Shah, means per image"] = Stage(
+            f"{name}-per-image", "finetune", f"{name}-first", own
+        )
     return rows
 
 
