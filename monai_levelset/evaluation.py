@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_levelset.data.dicom_folders import check_series, holds_slices, series_name
+from monai_levelset.data.sequences import one_sequence_per_case
 from monai_levelset.metrics.overlap import Labels
 from monai_levelset.metrics.summary import Case, evaluate_arrays
 from monai_levelset.metrics.volume import PHOTO_SUFFIXES, Volume, check_same_grid, load_label, load_volume
@@ -92,7 +93,7 @@ def evaluate(
             find_files(made, postfix=postfix), Path(made), Path(labels), Path(out), command
         )
     truths = find_files(labels)
-    pictures = {} if images is None else find_files(images)
+    pictures = {} if images is None else _pictures(images, truths)
     if predictions is None:
         predictions = _predict(bundle, images, Path(out) / "predictions")
     found = find_files(predictions, postfix=postfix)
@@ -164,6 +165,12 @@ def find_files(folder: str | Path, *, postfix: str = "") -> dict[str, Path]:
             f"{folder}: holds no image file ({', '.join(IMAGE_SUFFIXES)}) and no DICOM slices"
         )
     return dict(sorted(images.items()))
+
+
+def _pictures(images: str | Path, truths: Mapping[str, Path]) -> dict[str, Path]:
+    """Image per name: the folder's files, or one of each case folder's where these are what labels name."""
+    cases = one_sequence_per_case(images)
+    return cases if cases.keys() & truths.keys() else find_files(images)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -315,7 +322,8 @@ def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path)
     """Run a bundle's inference on every image of a folder.
 
     The bundle's ``configs/inference.json`` is run with ``dataset_dir``, ``output_dir`` and ``datalist`` (a
-    list of file paths) replaced. Its expressions are executed: run only bundles you trust.
+    list of file paths) replaced; a configuration that has ``cases`` finds its images, of several files each,
+    in ``dataset_dir`` itself. Its expressions are executed: run only bundles you trust.
 
     Args:
         bundle_root: the bundle's folder.
@@ -328,10 +336,12 @@ def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path)
     Raises:
         FileNotFoundError: if there are no images, or the bundle wrote nothing.
     """
-    from monai.bundle import ConfigWorkflow
+    from monai.bundle import ConfigParser, ConfigWorkflow
 
     root = Path(bundle_root).resolve()
-    files = [str(path.absolute()) for path in find_files(images).values()]
+    settings: dict[str, Any] = {}
+    if "cases" not in ConfigParser.load_config_file(root / "configs" / "inference.json"):
+        settings["datalist"] = [str(path.absolute()) for path in find_files(images).values()]
     Path(out).mkdir(parents=True, exist_ok=True)
     workflow = ConfigWorkflow(
         config_file=str(root / "configs" / "inference.json"),
@@ -341,7 +351,7 @@ def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path)
         bundle_root=str(root),
         dataset_dir=str(Path(images).absolute()),
         output_dir=str(Path(out).resolve()),
-        datalist=files,
+        **settings,
     )
     workflow.initialize()
     workflow.run()

@@ -12,7 +12,7 @@ from monai_levelset.data.grids import read_grid
 from monai_levelset.data.readers.brats import SEQUENCES, sequence_of
 from monai_levelset.transforms.save_label_map import split_name
 
-__all__ = ["sequence_cases"]
+__all__ = ["one_sequence_per_case", "sequence_cases"]
 
 _SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
@@ -64,8 +64,7 @@ def sequence_cases(folder: str | Path, sequences: Sequence[str]) -> list[Item]:
             continue
         missing = [name for name in sequences if name not in files]
         problems += [f"{case}: the sequence {name} is missing. Copy it there." for name in missing]
-        name = "_".join(case.relative_to(root).parts) or case.name
-        items.append({"image": [str(files[s]) for s in sequences if s in files], "id": name})
+        items.append({"image": [str(files[s]) for s in sequences if s in files], "id": _id(case, root)})
     raise_problems(problems + _same_ids(items))
     if not items:
         raise DataError(
@@ -73,6 +72,34 @@ def sequence_cases(folder: str | Path, sequences: Sequence[str]) -> list[Item]:
             "files that hold these as channels."
         )
     return sorted(items, key=lambda item: str(item["id"]))
+
+
+def one_sequence_per_case(folder: str | Path) -> dict[str, Path]:
+    """A picture of each case whose sequences are files: FLAIR, else T1, T1 with contrast agent, T2.
+
+    Args:
+        folder: the folder; subfolders are searched.
+
+    Returns:
+        Id of the case, as in `sequence_cases`, and the file; empty where no file is named after a sequence.
+
+    Example:
+        >>> import tempfile
+        >>> one_sequence_per_case(tempfile.mkdtemp())
+        {}
+    """
+    root = Path(folder).absolute()
+    found: dict[str, tuple[int, Path]] = {}
+    for file in root.rglob("*"):
+        case, role = sequence_of(file)
+        if role in SEQUENCES and file.name.lower().endswith(_SUFFIXES):
+            rank = SEQUENCES.index(role), file
+            found[_id(case, root)] = min(found.get(_id(case, root), rank), rank)
+    return {name: file for name, (_, file) in sorted(found.items())}
+
+
+def _id(case: Path, root: Path) -> str:
+    return "_".join(case.relative_to(root).parts) or case.name
 
 
 def _twice(files: dict[str, Path], role: str, file: Path) -> list[str]:

@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser
 
 from monai_levelset.data import load_section
 from monai_levelset.data.phantoms import generate_phantoms
+from monai_levelset.evaluation import evaluate
 
 from .brats import BRATS_BUNDLE, SEQUENCES, split_sequences
 from .common import Array, dice, reason, run_workflow
@@ -88,6 +89,19 @@ def test_a_volume_without_anything(case: Path, tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(values, volume.affine), tmp_path / "in/flat.nii.gz")
     (mask,) = segment(tmp_path / "in", tmp_path / "out").values()
     assert mask.shape == (80, 96, 52)
+
+
+def test_evaluation_of_case_folders(case: Path, expected: Array, tmp_path: Path) -> None:
+    split_sequences(case, tmp_path / "in" / "BraTS20_Training_007")
+    split_sequences(case, tmp_path / "in" / "BraTS20_Training_008")
+    (tmp_path / "labels").mkdir()
+    for name in ("BraTS20_Training_007", "BraTS20_Training_008"):
+        (tmp_path / f"labels/{name}.nii.gz").symlink_to(case.parents[1] / "labels" / case.name)
+    summary = evaluate(
+        bundle=BRATS_BUNDLE, images=tmp_path / "in", labels=tmp_path / "labels", out=tmp_path / "report"
+    )
+    truth = np.asarray(nib.load(case.parents[1] / "labels" / case.name).dataobj)
+    assert [one["dice"] for one in summary["cases"]] == pytest.approx([dice(expected, truth)] * 2)
 
 
 def test_missing_sequences_and_other_grids_are_refused(case: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from monai_levelset.data import DataError
-from monai_levelset.data.sequences import sequence_cases
+from monai_levelset.data.sequences import one_sequence_per_case, sequence_cases
 
 
 def touch(root: Path, *names: str) -> None:
@@ -62,3 +62,9 @@ def test_nothing_there(tmp_path: Path) -> None:
         DataError, match=r"no case is here. Give folders with a file per sequence \(flair, t1\)"
     ):
         sequence_cases(tmp_path, ["flair", "t1"])
+
+
+def test_a_picture_per_case(tmp_path: Path) -> None:
+    touch(tmp_path, "a/t2.nii.gz", "a/t1.nii.gz", "b/c/b_flair.nii.gz", "b/c/b_t1.nii.gz", "d/label.nii.gz")
+    found = one_sequence_per_case(tmp_path)
+    assert {name: file.name for name, file in found.items()} == {"a": "t1.nii.gz", "b_c": "b_flair.nii.gz"}
