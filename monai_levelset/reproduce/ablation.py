@@ -16,8 +16,8 @@ from monai_levelset.report import write_tables
 from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.parts import find_parts
 from monai_levelset.reproduce.sections import Section
+from monai_levelset.reproduce.seeds import over_seeds
 from monai_levelset.reproduce.stages import budget, train
-from monai_levelset.reproduce.tang2017 import over_seeds
 from monai_levelset.reproduce.targets import Stage, Target, find_target
 
 _ADADELTA = {

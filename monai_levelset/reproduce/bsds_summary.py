@@ -12,7 +12,7 @@ import numpy as np
 from monai_levelset.metrics.regions import optimal_dataset_scale
 from monai_levelset.report import save_figure
 from monai_levelset.reproduce.bsds_photos import Photos
-from monai_levelset.reproduce.tang2017 import over_seeds
+from monai_levelset.reproduce.seeds import over_seeds
 
 METRICS = ("rc", "pri", "vi")
 PAPER = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from monai_levelset.reproduce.kim2019_rows import CE, CRF, LATTICE, LOSS, rows
 from monai_levelset.reproduce.kim2019_task import Task
-from monai_levelset.reproduce.tang2017 import over_seeds
+from monai_levelset.reproduce.seeds import over_seeds
 
 METRICS = ("dice", "boundary_f", "seconds_per_image", "seconds_per_step")
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shlex
 import textwrap
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from monai_levelset.data import load_section
 from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.beta_figure import write_beta_figure
+from monai_levelset.reproduce.seeds import over_seeds, run_seeds
 from monai_levelset.reproduce.stages import setting
-from monai_levelset.reproduce.tang2017 import over_seeds
 from monai_levelset.reproduce.targets import Stage, Target
 from monai_levelset.reproduce.volumes import (
     METRICS,
@@ -72,14 +68,7 @@ def reproduce_brats(
     folder = prepared(TARGET, data, out)
     section = scored_section(folder)
     arguments = [(folder, section, out.absolute(), seed, epochs) for seed in range(seeds)]
-    context = multiprocessing.get_context("spawn")
-    if jobs == 1:
-        runs = [_run_seed(*each) for each in arguments]
-    else:
-        with ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            runs = list(pool.map(_run_seed, *zip(*arguments, strict=True)))
+    runs = run_seeds(_run_seed, arguments, jobs=jobs)
     summary = summarize(runs)
     words = [
         "monai-levelset",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import shlex
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
@@ -19,6 +16,7 @@ from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.notes import notes
 from monai_levelset.reproduce.parts import Parts, check_parts, check_runs, find_parts
 from monai_levelset.reproduce.sections import Section
+from monai_levelset.reproduce.seeds import over_seeds, run_seeds
 from monai_levelset.reproduce.sizes import by_size
 from monai_levelset.reproduce.stages import budget, read_json, setting, train, training_set
 from monai_levelset.reproduce.targets import METRICS, ROWS, Stage, Target, find_target
@@ -34,7 +32,9 @@ def reproduce_table_1(
     parts = find_parts(target, data, out)
     counts = check_parts(parts)
     check_runs(target, parts, out, seeds)
-    runs = _run_seeds(target, parts, out.absolute(), seeds, epochs, jobs)
+    runs = run_seeds(
+        run_seed, [(target, parts, out.absolute(), seed, epochs) for seed in range(seeds)], jobs=jobs
+    )
     summary = summarize(target, runs)
     summary["reported_on"] = parts.name
     summary["command"] = _command(target, data, out, seeds, epochs)
@@ -47,19 +47,6 @@ def reproduce_table_1(
     write_figures(target, parts, out, runs[0])
     print(table.read_text(), end="")
     return summary
-
-
-def _run_seeds(
-    target: Target, parts: Parts, out: Path, seeds: int, epochs: int | None, jobs: int
-) -> list[dict[str, Any]]:
-    arguments = [(target, parts, out, seed, epochs) for seed in range(seeds)]
-    if jobs == 1:
-        return [run_seed(*each) for each in arguments]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        return list(pool.map(run_seed, *zip(*arguments, strict=True)))
 
 
 def run_seed(target: Target, parts: Parts, out: Path, seed: int, epochs: int | None) -> dict[str, Any]:
@@ -137,13 +124,6 @@ def _sizes_over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
         row: {name: over_seeds([run["by_size"][name]["dice"][row] for run in runs]) for name in names}
         for row in ROWS
     }
-
-
-def over_seeds(values: list[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None for one seed) and the values."""
-    tensor = torch.tensor(values, dtype=torch.float64)
-    sd = float(tensor.std()) if len(values) > 1 else None
-    return {"mean": float(tensor.mean()), "sd": sd, "seeds": values}
 
 
 def _command(target: Target, data: Path, out: Path, seeds: int, epochs: int | None) -> str:
