@@ -57,11 +57,11 @@ def reproduce_label_free(
     Returns:
         What `summary.json` holds.
     """
-    photos = find_photos(data)
+    photos = find_photos(data.absolute())
     for photo in photos.scored:
         photo.load()  # unfit files are refused before anything is computed
     plans = [(row, seed, fold) for row in ROWS for seed in _seeds(row, seeds) for fold in photos.folds]
-    runs = _in_parallel(jobs, _run_fold, [(*plan, out, epochs) for plan in plans])
+    runs = _in_parallel(jobs, _run_fold, [(*plan, out.absolute(), epochs) for plan in plans])
     summary = summarize(_by_seed(plans, runs), photos, SCALES)
     summary = {"target": name, "command": _command(name, data, out, seeds, epochs), **summary}
     summary["versions"] = versions()
