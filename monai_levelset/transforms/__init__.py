@@ -7,6 +7,7 @@ from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, Normali
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
 from .photograph import Photograph, Photographd
+from .predicted_mask import InsideRegion, PredictedMaskd, main_region
 from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
@@ -24,12 +25,14 @@ __all__ = [
     "InPlaneCenterCropd",
     "InPlaneSpacing",
     "InPlaneSpacingd",
+    "InsideRegion",
     "LevelSetRefinement",
     "LevelSetRefinementd",
     "NormalizeSlices",
     "NormalizeSlicesd",
     "Photograph",
     "Photographd",
+    "PredictedMaskd",
     "RegionMap",
     "RegionMapd",
     "SaveLabelMapd",
@@ -42,6 +45,7 @@ __all__ = [
     "connected_regions",
     "draw_shape_priors",
     "extreme_point_heatmap",
+    "main_region",
     "merge_small_regions",
     "stack_slices",
 ]
