@@ -12,6 +12,7 @@ from monai_levelset.data.checks import (
 )
 from monai_levelset.data.datalist import load_datalist, split_labeled, split_patients, write_datalist
 from monai_levelset.data.errors import show_reason_last
+from monai_levelset.data.label_free import label_free_items
 from monai_levelset.data.prepare import prepare
 from monai_levelset.data.sections import load_section, training_items, training_volumes
 from monai_levelset.data.slices import slice_items
@@ -29,6 +30,7 @@ __all__ = [
     "check_splits",
     "check_writable",
     "convert_sunnybrook",
+    "label_free_items",
     "load_datalist",
     "load_section",
     "prepare",

@@ -39,6 +39,9 @@ class SaveLabelMapd(SaveImaged):
             sequence; the extension is still the image's. Default: the image's (first) file names it.
         allow_missing_keys: see MONAI.
 
+    Raises:
+        ValueError: on calling, a label map holds more than 8 bits can; nothing is written then.
+
     Example:
         >>> import tempfile, torch
         >>> folder = tempfile.mkdtemp()
@@ -76,6 +79,11 @@ class SaveLabelMapd(SaveImaged):
         stem, suffix = self._name(Path(str(mask.meta["filename_or_obj"])))
         stem = stem if name is None else name
         path = self.output_dir / f"{stem}{'_' if self.output_postfix else ''}{self.output_postfix}{suffix}"
+        if mask.numel() and float(mask.max()) > 255:
+            raise ValueError(
+                f"{path}: the label map holds the value {float(mask.max()):g}, an 8-bit file 255 at most. "
+                "Merge regions, for instance with a larger `min_share`."
+            )
         writer = resolve_writer(suffix)[0](output_dtype=np.uint8)
         if isinstance(writer, PILWriter):
             writer.scale = 255 if self.binary else None

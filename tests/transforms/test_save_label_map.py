@@ -118,3 +118,18 @@ def test_missing_keys(tmp_path: Path) -> None:
     assert SaveLabelMapd("pred", tmp_path, allow_missing_keys=True)({"a": 1}) == {"a": 1}
     with pytest.raises(KeyError):
         SaveLabelMapd("pred", tmp_path)({"a": torch.zeros(1)})
+
+
+def test_more_regions_than_eight_bits(tmp_path: Path) -> None:
+    mask = MetaTensor(torch.arange(300.0).reshape(1, 20, 15), meta={"filename_or_obj": "scans/a.png"})
+    with pytest.raises(
+        ValueError, match=r"a.png: the label map holds the value 299, an 8-bit file 255 at most"
+    ):
+        SaveLabelMapd("pred", tmp_path, binary=False)({"pred": mask})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_named_after_an_entry(tmp_path: Path) -> None:
+    mask = MetaTensor(torch.ones(1, 4, 4, 2), meta={"filename_or_obj": "case_1/flair.nii.gz"})
+    SaveLabelMapd("pred", tmp_path, name_key="id")({"pred": mask, "id": "case_1"})
+    assert [path.name for path in tmp_path.iterdir()] == ["case_1.nii.gz"]
