@@ -2,7 +2,11 @@
 
 from .axial_orientation import AxialOrientation, AxialOrientationd
 from .batch_augmentation import BatchAugmentation
+from .click_box import ClickBoxCrop, ClickBoxCropd, click_box
+from .click_maps import ClickMapsd, click_maps
+from .click_points import ClickPointsd, arrange_clicks, clicks_by_slice, interpolate_clicks, map_clicks
 from .confidence_map import confidence_map, extreme_point_heatmap
+from .extreme_points import ExtremePointsd, extreme_points
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
@@ -20,6 +24,11 @@ __all__ = [
     "AxialOrientationd",
     "BatchAugmentation",
     "CentreSlice",
+    "ClickBoxCrop",
+    "ClickBoxCropd",
+    "ClickMapsd",
+    "ClickPointsd",
+    "ExtremePointsd",
     "FillLabeld",
     "InPlaneCenterCrop",
     "InPlaneCenterCropd",
@@ -41,11 +50,18 @@ __all__ = [
     "SingleChanneld",
     "ThroughPlaneLast",
     "ThroughPlaneLastd",
+    "arrange_clicks",
+    "click_box",
+    "click_maps",
+    "clicks_by_slice",
     "confidence_map",
     "connected_regions",
     "draw_shape_priors",
     "extreme_point_heatmap",
+    "extreme_points",
+    "interpolate_clicks",
     "main_region",
+    "map_clicks",
     "merge_small_regions",
     "stack_slices",
 ]
