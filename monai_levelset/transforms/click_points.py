@@ -157,8 +157,9 @@ class ClickPointsd(Transform):
             MONAI Label sends integer voxels of the file as `foreground`.
         points_key: where the points go: `(4, 2)` for a 2D image, `(slices, 4, 2)` for a volume; ordered as by
             `extreme_points`, NaN for clicks that are missing.
-        space: `voxel`: the clicks are voxels of the file, which needs the image's `original_affine`, as
-            `LoadImaged` stores it. `world`: mm in RAS.
+        space: `voxel`: the clicks are voxels of the file, as `LoadImaged` indexes them: (x, y) in a picture.
+            A volume needs the `original_affine` that `LoadImaged` stores; pictures (PNG, JPG) have none, for
+            them it is the identity. `world`: mm in RAS.
         axis: spatial axis across the slices of a volume.
         interpolate: fill the slices between clicked ones, see `interpolate_clicks`.
 
@@ -206,12 +207,13 @@ class ClickPointsd(Transform):
             raise ValueError(f"'{self.image_key}' has no affine: load it with LoadImaged.")
         if self.space == "world":
             return image.affine, None
-        if "original_affine" not in image.meta:
+        original = image.meta.get("original_affine", np.eye(4) if image.ndim == 3 else None)
+        if original is None:
             raise ValueError(
                 f"'{self.image_key}' has no 'original_affine', so the file's voxels are unknown: load it "
                 "with LoadImaged, or give the clicks in mm and set space='world'."
             )
-        return image.affine, image.meta["original_affine"]
+        return image.affine, original
 
     def _arranged(self, points: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
         if len(shape) == 2:

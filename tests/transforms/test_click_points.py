@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.transforms import Compose, Orientationd, Spacingd
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd, Spacingd
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from monai_levelset.transforms.click_points import (
@@ -240,6 +243,36 @@ def test_a_picture_with_none_to_three_clicks(clicks: list[list[int]] | None) -> 
     assert points.shape == (4, 2)
     assert points.isfinite().all(1).sum() == len(clicks or [])
     assert ClickPointsd()({"image": image})["points"].isnan().all()
+
+
+@pytest.mark.parametrize("name", ["grey.png", "colour.png", "slice.nii.gz", "volume.nii.gz"])
+def test_clicks_find_the_object_in_a_file(name: str, tmp_path: Path) -> None:
+    volume = np.zeros((30, 28, 9), np.float32)
+    volume[5:20, 8:25, 2:6] = 255
+    pixels = volume[..., 3]
+    if name.endswith("png"):
+        grey = Image.fromarray(pixels.T.astype(np.uint8))
+        (grey.convert("RGB") if name == "colour.png" else grey).save(tmp_path / name)
+    else:
+        array, affine = (volume if name == "volume.nii.gz" else pixels), np.diag([-1, 1.5, 4, 1])
+        nibabel.save(nibabel.Nifti1Image(array, affine), tmp_path / name)
+    axes = "LPS" if name == "volume.nii.gz" else "LP"
+    forward = Compose(
+        [
+            LoadImaged("image", reader="PILReader" if name.endswith("png") else "NibabelReader"),
+            EnsureChannelFirstd("image"),
+            Orientationd("image", axes, labels=None),
+            ClickPointsd(),
+        ]
+    )
+    clicks = [[5, 12, 3], [19, 12, 3], [9, 8, 3], [9, 24, 3]]
+    data = forward({"image": str(tmp_path / name), "foreground": clicks})
+    points, image = data["points"], data["image"]
+    if points.ndim == 3:
+        points, image = points[3], image[..., 3]
+    assert points.tolist() != [[row, column] for row, column, _ in clicks]
+    assert [float(image[0, int(row), int(column)]) for row, column in points.tolist()] == [255] * 4
+    assert torch.equal(arrange_clicks(points), points)
 
 
 def test_refused_requests() -> None:
