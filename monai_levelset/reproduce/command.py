@@ -16,6 +16,7 @@ TARGETS = {
     "kim2019-losses": "monai_levelset.reproduce.kim2019:reproduce_losses",
     "kimye2020-brats": "monai_levelset.reproduce.kimye2020_brats:reproduce_brats",
     "kimye2020-bsds": "monai_levelset.reproduce.kimye2020_bsds:reproduce_label_free",
+    "kimye2020-lits": "monai_levelset.reproduce.kimye2020_lits:reproduce_lits",
 }
 
 
@@ -30,7 +31,8 @@ def reproduce(
     Args:
         target: which table; `tang2017-lv` (left ventricle) or `tang2017-liver`. `kim2019-losses` compares
             cross entropy, the level-set loss and a CRF on left ventricle and fundus. `kimye2020-bsds`
-            segments the pictures of BSDS500, as published, without labels.
+            segments the pictures of BSDS500, as published, without labels. `kimye2020-lits` segments liver
+            lesions of data with `datalist.json`, such as phantoms, with parts of the labels.
         data: folder of the data: with `datalist.json`, or as published: the Sunnybrook pictures for
             `tang2017-lv`; for `tang2017-liver` 8-bit slices (`images`, `labels` and `splits.json`), which are
             prepared into `out/data`. Without a test section the validation section is reported on, and a part

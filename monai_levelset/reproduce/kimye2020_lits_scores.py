@@ -1,0 +1,74 @@
+"""Scores of liver and lesions as a user gets them: volumes through the bundle's inference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from monai_levelset.data import DataError, load_section
+from monai_levelset.data.datalist import Item
+from monai_levelset.evaluation import find_files
+from monai_levelset.metrics import case_metrics, check_same_grid
+from monai_levelset.metrics.volume import load_label
+from monai_levelset.report import write_json
+from monai_levelset.reproduce.stages import read_json
+from monai_levelset.reproduce.targets import Target, config_files
+
+METRICS = ("dice", "iou", "precision", "recall")
+
+
+def scores(target: Target, data: Path, folder: Path) -> list[dict[str, Any]]:
+    """Segment the test volumes with a finished cascade and score them on their own grids; done once.
+
+    Args:
+        target: whose bundle it is; of its overrides, those of the training of one network do not count.
+        data: folder of the data list.
+        folder: of the weights, `model.pt`; keeps the predictions and `scores.json`.
+
+    Returns:
+        Per volume `id`, `METRICS` of the lesions and `liver_dice`, the liver with its lesions.
+
+    Raises:
+        DataError: a volume has no label.
+    """
+    items = load_section(data, "test")
+    bare = [str(item["id"]) for item in items if not item["labeled"]]
+    if bare:
+        raise DataError(f"{data}: {bare[0]} has no label to score against. Label it or take it out.")
+    done, weights = folder / "scores.json", folder / "finished.json"
+    key = [[str(item["id"]), str(item["image"])] for item in items] + [[weights.stat().st_mtime_ns]]
+    if done.is_file() and read_json(done)["key"] == key:
+        found: list[dict[str, Any]] = read_json(done)["cases"]
+        return found
+    _infer(target, items, folder)
+    files = find_files(folder / "predictions")
+    cases = [_score(item, files[Path(item["image"]).name.removesuffix(".nii.gz")]) for item in items]
+    write_json(done, {"key": key, "cases": cases})
+    return cases
+
+
+def _infer(target: Target, items: list[Item], folder: Path) -> None:
+    workflow = ConfigWorkflow(
+        config_file=config_files(target.folder, *target.overrides[1:], base="inference"),
+        meta_file=None,
+        logging_file=None,
+        workflow_type="infer",
+        bundle_root=str(target.folder),
+        output_dir=str(folder / "predictions"),
+        checkpoint=str(folder / "model.pt"),
+        dataset_dir=str(Path(items[0]["image"]).parent),
+        datalist=[str(item["image"]) for item in items],
+    )
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+
+
+def _score(item: Item, file: Path) -> dict[str, Any]:
+    truth, prediction = load_label(Path(item["label"])), load_label(file)
+    check_same_grid(prediction, truth)
+    lesion = case_metrics(prediction.array, truth.array, labels=2, distances=False)
+    liver = case_metrics(prediction.array, truth.array, distances=False)
+    return {"id": item["id"], **{name: lesion[name] for name in METRICS}, "liver_dice": liver["dice"]}
