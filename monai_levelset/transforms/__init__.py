@@ -11,7 +11,7 @@ from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, Normali
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
 from .photograph import Photograph, Photographd
-from .predicted_mask import InsideRegion, PredictedMaskd, main_region
+from .predicted_mask import InsideRegion, MaskedAugmentation, PredictedMaskd, main_region
 from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
@@ -37,6 +37,7 @@ __all__ = [
     "InsideRegion",
     "LevelSetRefinement",
     "LevelSetRefinementd",
+    "MaskedAugmentation",
     "NormalizeSlices",
     "NormalizeSlicesd",
     "Photograph",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -258,3 +258,36 @@ class InsideRegion:
         inside = torch.where(outside > 0, torch.nan, centre)
         inside = inside - inside.flatten(1).nanmedian(1).values.view(-1, 1, 1, 1)
         return inside if self.window is None else inside.clamp(*self.window)
+
+
+class MaskedAugmentation:
+    """Augment masked images without losing what is outside: it is 0 afterwards, too.
+
+    Random shades, offsets and noise would change the 0 outside, so that a network that tells inside from
+    outside by it meets something else in training than later.
+
+    Args:
+        augment: (images, targets) -> (images, targets), such as `BatchAugmentation`; it moves the masks as
+            further channels of the targets.
+        floor: smallest value inside.
+
+    Example:
+        >>> from monai_levelset.transforms import BatchAugmentation
+        >>> image = torch.zeros(1, 3, 16, 16)
+        >>> image[..., 4:12, 4:12] = 0.5
+        >>> moved, _ = MaskedAugmentation(BatchAugmentation())(image, torch.zeros(1, 2, 16, 16))
+        >>> float(moved[..., 0, 0].abs().max()), bool(moved[..., 8, 8].min() > 0)
+        (0.0, True)
+    """
+
+    def __init__(
+        self, augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], floor: float = FLOOR
+    ) -> None:
+        self.augment, self.floor = augment, floor
+
+    def __call__(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented image `(B, C, H, W)` and label `(B, K, H, W)`."""
+        inside = (image > 0).to(label.dtype)
+        image, moved = self.augment(image, torch.cat([label, inside], 1))
+        label, inside = moved[:, : label.shape[1]], moved[:, label.shape[1] :]
+        return keep_inside(image, inside > 0.5, self.floor), label

@@ -16,7 +16,13 @@ from torch import nn
 from monai_levelset.data import DataError
 from monai_levelset.data.cache_folders import describe
 from monai_levelset.losses import MumfordShahLoss
-from monai_levelset.transforms import BatchAugmentation, InsideRegion, PredictedMaskd, main_region
+from monai_levelset.transforms import (
+    BatchAugmentation,
+    InsideRegion,
+    MaskedAugmentation,
+    PredictedMaskd,
+    main_region,
+)
 from monai_levelset.transforms.predicted_mask import FLOOR, dilated, window_around
 
 
@@ -147,3 +153,17 @@ def test_augmentation_blends_nothing_from_outside() -> None:
     assert scores.grad is not None
     assert bool(scores.grad.isfinite().all())
     assert not scores.grad[2].any()
+
+
+def test_augmented_images_are_zero_outside_and_positive_inside() -> None:
+    torch.manual_seed(0)
+    image = torch.zeros(4, 3, 32, 32)
+    image[:, :, 8:24, 6:20] = 0.3
+    label = torch.zeros(4, 2, 32, 32)
+    label[:, 1, 8:24, 6:20] = 1
+    moved, warped = MaskedAugmentation(BatchAugmentation(shade=0.5, contrast=1.0, noise=1.0))(image, label)
+    assert warped.shape == label.shape
+    inside = warped[:, 1:].expand_as(moved)
+    assert not moved[inside < 0.49].any()
+    assert bool((moved[inside > 0.51] >= FLOOR).all())
+    assert float(moved[inside > 0.9].std()) > 0.1
