@@ -19,7 +19,7 @@ from monai_levelset.reproduce.kim2019_figures import write_figures
 from monai_levelset.reproduce.kim2019_fundus import FundusTask
 from monai_levelset.reproduce.kim2019_lv import VentricleTask
 from monai_levelset.reproduce.kim2019_rows import score_seed, time_seed
-from monai_levelset.reproduce.kim2019_summary import METRICS, notes, summarize
+from monai_levelset.reproduce.kim2019_summary import METRICS, notes, summarize, without_cases
 from monai_levelset.reproduce.kim2019_task import TRAININGS, Task
 
 _FOLDERS = {"lv": Path("lv") / "sunnybrook", "fundus": Path("fundus") / "drishti"}
@@ -54,14 +54,14 @@ def reproduce_losses(
         "target": name,
         "command": shlex.join(words),
         **summarize(tasks, runs),
-        "runs": runs,
+        "runs": {task: without_cases(run) for task, run in runs.items()},
         "versions": versions(),
     }
     write_json(out / "summary.json", summary)
     write_tables(out, summary["models"], METRICS, digits=4)
     table = out / "table.md"
-    write_text(table, table.read_text() + notes(tasks, summary))
-    write_figures(tasks, out, summary)
+    write_text(table, table.read_text() + notes(tasks, summary, runs))
+    write_figures(tasks, out, summary, runs)
     print(table.read_text(), end="")
     return summary
 
@@ -84,7 +84,7 @@ def find_tasks(data: Path, out: Path, epochs: int | None = None) -> list[Task]:
             "val/…). Name the folder that holds them."
         )
     tasks: dict[str, Any] = {"lv": VentricleTask, "fundus": FundusTask}
-    return [tasks[name].find(folder, out, epochs) for name, folder in folders.items()]
+    return [tasks[name].find(folder.resolve(), out, epochs) for name, folder in folders.items()]
 
 
 def _is_drishti(data: Path) -> bool:

@@ -16,9 +16,9 @@ from monai_levelset.reproduce.dense_crf import dense_crf
 from monai_levelset.reproduce.kim2019_task import TRAININGS, Task, Views, score
 from monai_levelset.reproduce.stages import read_json
 
-#: Fixed parameters of the CRF; the smoothness kernel's are those of Kraehenbuehl and Koltun.
-FIXED = {"smooth_weight": 1.0, "smooth_sd": 1.0, "radius": 7, "iterations": 10}
-GRID = {"bilateral_weight": (1.0, 3.0, 9.0), "position_sd": (3.0, 6.0), "intensity_sd": (0.2, 0.5, 1.0)}
+#: Parameters of the CRF that are not tuned; the smoothness kernel's width is that of Kraehenbuehl and Koltun.
+FIXED = {"position_sd": 4.0, "smooth_sd": 1.0, "radius": 7, "iterations": 10}
+GRID = {"bilateral_weight": (0.3, 1.0, 3.0), "intensity_sd": (0.1, 0.3, 1.0), "smooth_weight": (0.3, 1.0)}
 
 #: So many validation images at most choose the CRF's parameters.
 _CRF_IMAGES = 20

@@ -54,19 +54,24 @@ def _ratios(models: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def notes(tasks: Sequence[Task], summary: Mapping[str, Any]) -> str:
+def without_cases(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's run without the scores of single images, which stay in `out/runs`."""
+    return {**run, "scores": [seed["mean"] for seed in run["scores"]]}
+
+
+def notes(tasks: Sequence[Task], summary: Mapping[str, Any], runs: Mapping[str, Any]) -> str:
     """What was chosen, all ratios, and how it was measured."""
     lines = [f"\n`{summary['command']}`\n"]
     for task in tasks:
-        run = summary["runs"][task.name]
+        run = runs[task.name]
         choice, seeds = run["choice"], len(run["scores"])
         crf = ", ".join(f"{name} {value:g}" for name, value in choice["crf"].items())
         lines.append(
             f"**{task.name}**: mean ± standard deviation over {seeds} seeds of the mean over "
             f"{len(run['scores'][0]['cases'][CE])} images. Boundary F with a tolerance of {task.tolerance:g} "
             "pixels. Chosen on validation images that are not in the table: "
-            f"lambda {choice['weight']:g}; CRF: {crf}. Seconds are medians on one thread; a step is an "
-            "update of the network with its augmentation.\n"
+            f"lambda {choice['weight']:g}; CRF: {crf}. Seconds are medians of processor time on one thread; "
+            "a step is an update of the network with its augmentation.\n"
         )
         lines += [f"- {name}: {_number(name, value)}" for name, value in summary["ratios"][task.name].items()]
         lines.append("")
