@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from monai.networks.nets import ResNet
 from torch import Tensor, nn
@@ -58,9 +58,9 @@ class DilatedResNet(ResNet):
         stride_on_first: bool = False,
     ) -> None:
         _check(name, output_stride, stride_on_first)
-        block, blocks = _BLOCKS[name]
+        kind, blocks = _BLOCKS[name]
         super().__init__(
-            block,
+            kind,
             blocks,
             [64, 128, 256, 512],
             spatial_dims=2,
@@ -75,14 +75,15 @@ class DilatedResNet(ResNet):
         self.name, self.output_stride, self.stride_on_first = name, output_stride, stride_on_first
         if stride_on_first:
             for stage in (self.layer2, self.layer3, self.layer4):
-                stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+                block: Any = stage[0]
+                block.conv1.stride, block.conv2.stride = (2, 2), (1, 1)
         if output_stride <= 16:
             before = 16 // output_stride
             if before == 2:
                 _dilate(self.layer3, 1, 2, stride_on_first)
             _dilate(self.layer4, before, 2 * before, stride_on_first)
         widths = [int(n * width) for n in (64, 128, 256, 512)]
-        factor = 4 if block == "bottleneck" else 1
+        factor = 4 if kind == "bottleneck" else 1
         self.channels = (widths[0], *(factor * n for n in widths))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # type: ignore[override]
