@@ -134,7 +134,9 @@ class LevelSetLoss(nn.Module):
         """Loss of probabilities (or logits, see the flags) `(B, N, *spatial)` against labels."""
         if self.softmax and channels(input) == 1:
             raise ValueError("`softmax` of one channel is always 1: use `sigmoid=True` with one channel.")
-        if self.softmax:
+        if self.softmax and channels(input) == channels(target) == 2 and self.ignore_index is None:
+            input, target = _foreground(wide(input), target)
+        elif self.softmax:
             input = wide(input).softmax(1)
         if self.sigmoid:
             input = wide(input).sigmoid()
@@ -147,6 +149,11 @@ class LevelSetLoss(nn.Module):
             reduction=self.reduction,
             per_voxel=self.per_voxel,
         )
+
+
+def _foreground(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Probability and label of the second of two classes: the first is the complement, with equal energy."""
+    return (scores[:, 1:] - scores[:, :1]).sigmoid(), plain(target)[:, 1:]
 
 
 def _check_shapes(probability: Tensor, target: Tensor, ignore_index: int | None) -> None:

@@ -272,3 +272,19 @@ def test_compiled_follows_sizes_and_eps():
         grads = [torch.autograd.grad(loss, p)[0] for loss in losses]
         assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
         assert torch.allclose(*grads, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_two_classes_are_computed_once(soft: bool) -> None:
+    """The shortcut for logits of two classes has the value and the gradient of both classes in full."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 2, 6, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    label = torch.rand(3, 1, 6, 5, generator=generator, dtype=torch.float64)
+    label = label if soft else (label > 0.6).double()
+    target = torch.cat([1 - label, label], 1)
+    short = LevelSetLoss(softmax=True, reduction="none")(logits, target)
+    full = level_set_loss(logits.softmax(1), target, reduction="none")
+    torch.testing.assert_close(short, full)
+    (found,) = torch.autograd.grad(short.sum(), logits)
+    (expected,) = torch.autograd.grad(full.sum(), logits)
+    torch.testing.assert_close(found, expected)

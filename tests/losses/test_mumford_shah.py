@@ -612,7 +612,7 @@ def test_refused_input():
 
 
 def test_means_of_the_whole_batch() -> None:
-    """One bright image and one dark one, each of a single phase, cost nothing more than their own variance."""
+    """A bright image and a dark one, each of a single phase, cost nothing."""
     image = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4).clone()
     probability = torch.cat([image, 1 - image], 1)
     assert MumfordShahLoss(over_batch=True)(probability, image) == pytest.approx(0, abs=1e-12)
