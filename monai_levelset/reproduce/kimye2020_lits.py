@@ -27,7 +27,7 @@ from monai_levelset.reproduce.volumes import EPOCHS, scored_section
 RATIOS = {"1/23": 1 / 23, "1/10": 1 / 10, "1/3": 1 / 3, "1": 1.0}
 BUNDLE = "lits_tumor_ct_levelset_segmentation"
 #: Updates of each stage on phantoms; on other data those of the bundle.
-UPDATES = {"liver": 400, "first": 500, "supervised": 400, "mumford-shah": 400}
+UPDATES = {"liver": 400, "first": 400, "supervised": 300, "mumford-shah": 300}
 
 
 def targets(data: Path) -> dict[str, Target]:
