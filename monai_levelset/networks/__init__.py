@@ -1,16 +1,20 @@
 """Networks of the five papers."""
 
+from .deep_level_set_network import DeepLevelSetNetwork
 from .dilated_resnet import DilatedResNet
 from .liver_lesion_cascade import InsideScaled, LiverLesionCascade, LiverLesionInferer
+from .pyramid_pooling import PyramidPoolingHead
 from .resnet_weights import load_imagenet_weights
 from .shallow_fcn import ShallowFCN
 from .space_to_depth_unet import SpaceToDepthUNet
 
 __all__ = [
+    "DeepLevelSetNetwork",
     "DilatedResNet",
     "InsideScaled",
     "LiverLesionCascade",
     "LiverLesionInferer",
+    "PyramidPoolingHead",
     "ShallowFCN",
     "SpaceToDepthUNet",
     "load_imagenet_weights",
