@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -52,15 +52,16 @@ class DeepLevelSetNetwork(nn.Module):
     Args:
         in_channels: channels of the image, heat map and confidence map included.
         backbone: depth of the ResNet; the paper's is `resnet101`. For weights see `load_imagenet_weights`.
-        evolution: False leaves out the level set: a single head gives the logit of a mask as `phi`; it needs a
-            criterion with `heaviside="tanh", eps=2`, that is, balanced cross entropy on its sigmoid.
+        output_stride: of the ResNet, 8 as in the paper; 16 and 32 are faster on a CPU.
+        evolution: False leaves out the level set: one head gives the logit of a mask as `phi`; with
+            `heaviside="tanh", eps=2` the criterion is balanced cross entropy on its sigmoid.
         probability: whether there is a branch of class probabilities.
         steps: T.
         dt: size of a step.
         regularization: share of the distance regularisation in each step; see `deep_level_set`.
         delta_width: phi moves where |phi| is below it.
-        curvature: factor of g in the evolution. The paper has 1, with which steps of 5 are unstable where g is
-            above 0.05 and roughen the contour; stable is curvature * dt < 1/4.
+        curvature: factor of g in the evolution, stable for curvature * dt < 1/4. The paper has 1, with which
+            steps of 5 roughen the contour where g is above 0.05.
         limit: bound of |phi_0|, pixels.
         step: kind of H in the scores, `arctan` or `tanh`, as in the criterion.
         step_width: half width of that step, pixels. Neither changes the argmax.
@@ -85,6 +86,7 @@ class DeepLevelSetNetwork(nn.Module):
         in_channels: int = 5,
         backbone: BackboneName = "resnet50",
         *,
+        output_stride: Literal[8, 16, 32] = 8,
         evolution: bool = True,
         probability: bool = True,
         steps: int = 5,
@@ -104,7 +106,9 @@ class DeepLevelSetNetwork(nn.Module):
         _check(steps, dt, regularization, delta_width, curvature, limit, step, step_width)
         self.steps, self.dt, self.regularization, self.delta_width = steps, dt, regularization, delta_width
         self.curvature, self.limit, self.step, self.step_width = curvature, limit, step, step_width
-        self.backbone = DilatedResNet(in_channels, backbone, width=width, stride_on_first=stride_on_first)
+        self.backbone = DilatedResNet(
+            in_channels, backbone, output_stride=output_stride, width=width, stride_on_first=stride_on_first
+        )
         stem, first, second, _, last = self.backbone.channels
         self.skips = nn.ModuleList(
             [_skip(stem, skip_channels, 2)] + [_skip(n, skip_channels) for n in (first, second, last)]
@@ -119,16 +123,20 @@ class DeepLevelSetNetwork(nn.Module):
         )
 
     def forward(self, image: Tensor) -> DeepLevelSetOutput | Tensor:
-        """Level sets in training, scores `(B, 2, H, W)` in evaluation, of an image `(B, in_channels, H, W)`."""
-        found = self.maps(image)
-        return found if self.training else self.scores(found.phi)
+        """Level sets of images `(B, in_channels, H, W)` in training, scores `(B, 2, H, W)` in evaluation."""
+        if self.training:
+            return self.maps(image)
+        return self.scores(self._output(self._logits(image, without="probability")).phi)
 
     def maps(self, image: Tensor) -> DeepLevelSetOutput:
         """All maps of an image `(B, in_channels, H, W)`, in training and evaluation; plain float32 tensors.
 
         Without evolution, `phi` is the mask's logit and there are no `phi0`, `motion` and `modulation`.
         """
-        logits = self._logits(plain(image))
+        return self._output(self._logits(image))
+
+    def _output(self, logits: dict[str, Tensor]) -> DeepLevelSetOutput:
+        """What follows from the logits of the heads."""
         probability = logits["probability"].softmax(1) if "probability" in logits else None
         if "mask" in logits:
             return DeepLevelSetOutput(logits["mask"], probability=probability)
@@ -170,16 +178,17 @@ class DeepLevelSetNetwork(nn.Module):
             eps=self.delta_width,
         ).phi
 
-    def _logits(self, image: Tensor) -> dict[str, Tensor]:
-        """What the heads say, in float32 and at the size of the image."""
+    def _logits(self, image: Tensor, without: str = "") -> dict[str, Tensor]:
+        """What the heads say, in float32 and at the size of the image; one head may be left out."""
+        image = plain(image)
         height, width = image.shape[-2], image.shape[-1]
-        x = F.pad(image, [0, -(width - 1) % 8, 0, -(height - 1) % 8], mode="replicate")
+        unit = self.backbone.output_stride
+        x = F.pad(image, [0, -(width - 1) % unit, 0, -(height - 1) % unit], mode="replicate")
         stem, first, second, _, last = self.backbone(x)
         features = [skip(f) for skip, f in zip(self.skips, (stem, first, second, last), strict=True)]
         joined = torch.cat([_resized(f, features[0]) for f in features], 1)
-        return {
-            name: _resized(wide(head(joined)), x)[..., :height, :width] for name, head in self.heads.items()
-        }
+        maps = {name: head(joined) for name, head in self.heads.items() if name != without}
+        return {name: _resized(wide(y), x)[..., :height, :width] for name, y in maps.items()}
 
 
 def _skip(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
@@ -191,7 +200,7 @@ def _skip(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:
-    """Interpolated so that the first and the last pixel stay: on 8 k + 1 pixels every stride meets pixels."""
+    """Interpolated so that the first and the last pixel stay: on 8 k + 1 pixels every stride up to 8 meets pixels."""
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
 
 
