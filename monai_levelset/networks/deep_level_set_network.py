@@ -200,7 +200,7 @@ def _skip(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:
-    """Interpolated so that the first and the last pixel stay: on 8 k + 1 pixels every stride up to 8 meets pixels."""
+    """Interpolated so that the first and the last pixel stay: on 8 k + 1 pixels all strides meet pixels."""
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from monai_levelset.levelset import deep_level_set, heaviside, signed_distance
 from monai_levelset.losses import DeepLevelSetLoss, DeepLevelSetOutput
 from monai_levelset.networks import DeepLevelSetNetwork, DilatedResNet, load_imagenet_weights
+from monai_levelset.networks.deep_level_set_network import _resized
 
 SMALL = {"width": 0.125, "skip_channels": 8, "head_channels": 8}
 SYSTEMS = {
@@ -178,6 +179,13 @@ def test_features_lie_on_pixels(stride: int, size: tuple[int, int]) -> None:
     flipped.load_state_dict(state)
     x = image(1, 5, *size).double()
     torch.testing.assert_close(flipped(x.flip(3)).flip(3), net(x))
+
+
+@pytest.mark.parametrize("stride", [4, 8, 32])
+def test_maps_are_interpolated_between_the_pixels_they_belong_to(stride: int) -> None:
+    """Features of stride s belong to pixels 0, s, 2 s, ...: a ramp comes back as it was."""
+    ramp = torch.arange(65.0)[:, None] + 3 * torch.arange(33.0).expand(1, 1, 65, 33)
+    torch.testing.assert_close(_resized(ramp[..., ::stride, ::stride], ramp), ramp)
 
 
 @torch.no_grad()
