@@ -189,6 +189,15 @@ def test_maps_are_interpolated_between_the_pixels_they_belong_to(stride: int) ->
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("stride", [8, 16])
+def test_heads_work_at_stride_four(stride: int) -> None:
+    net, seen = network(output_stride=stride), []
+    net.heads["phi0"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    net(image(1, 5, 60, 33))
+    assert seen == [(1, 4 * 8, 17, 9 if stride == 8 else 13)]
+
+
+@torch.no_grad()
 def test_padding_repeats_the_border() -> None:
     net, x = network(steps=0), image(1, 5, 36, 41)
     padded = torch.cat([x, x[..., -1:, :].expand(-1, -1, 5, -1)], 2)
