@@ -253,7 +253,7 @@ def _load_picture(path: Path | None, truth: Volume) -> NDArray[Any] | None:
         return None
     image = load_volume(path)
     check_same_grid(image, truth)
-    return image.array
+    return image.array[..., 0] if image.array.ndim > 3 else image.array  # the first sequence
 
 
 def _write(out: Path, summary: Mapping[str, Any], panels: Mapping[str, Sequence[Panel]]) -> None:

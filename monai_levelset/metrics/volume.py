@@ -22,8 +22,8 @@ class Volume:
 
     Attributes:
         path: the file.
-        array: values, shape ``(x, y)``, ``(x, y, z)``, or ``(x, y, 3)`` for a colour picture. Trailing axes
-            of length 1 are dropped: a slice is 2D.
+        array: values, shape ``(x, y)``, ``(x, y, z)``, ``(x, y, 3)`` for a colour picture, or ``(x, y, z,
+            channels)``. Trailing axes of length 1 are dropped: a slice is 2D.
         spacing: voxel size in mm per spatial axis; 1 where the file has none.
         affine: 4 x 4 voxel-to-world matrix, or None where the file has none.
     """
@@ -57,7 +57,8 @@ def load_volume(path: str | Path) -> Volume:
         raise ValueError(f"{path}: cannot be read, replace or remove it ({reason})") from error
     while array.ndim > 2 and array.shape[-1] == 1:
         array = array[..., 0]
-    size = (1.0, 1.0) if affine is None else tuple(affine_to_spacing(affine, r=array.ndim).tolist())
+    dims = min(array.ndim, 3)
+    size = (1.0, 1.0) if affine is None else tuple(affine_to_spacing(affine, r=dims).tolist())
     return Volume(path, array, size, affine)
 
 

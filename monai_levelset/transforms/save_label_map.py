@@ -89,7 +89,10 @@ class SaveLabelMapd(SaveImaged):
             writer.scale = 255 if self.binary else None
         writer.set_data_array(mask.round(), channel_dim=0, spatial_ndim=mask.ndim - 1, squeeze_end_dims=False)
         # squeezing would also take a volume's only slice
-        writer.data_obj, writer.channel_dim = writer.data_obj[..., 0], None
+        values, writer.channel_dim = writer.data_obj[..., 0], None
+        if isinstance(values, MetaTensor):  # an image of several channels would pass for one of fewer axes
+            values.meta["original_channel_dim"] = "no_channel"
+        writer.data_obj = values
         writer.set_metadata(_exact_meta(mask), resample=False)
         with atomic_path(path) as temporary:
             writer.write(temporary)

@@ -104,6 +104,17 @@ def test_evaluation_of_case_folders(case: Path, expected: Array, tmp_path: Path)
     assert [one["dice"] for one in summary["cases"]] == pytest.approx([dice(expected, truth)] * 2)
 
 
+def test_evaluation_of_files_with_all_sequences(case: Path, expected: Array, tmp_path: Path) -> None:
+    for folder, source in (("images", case), ("labels", case.parents[1] / "labels" / case.name)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / case.name).symlink_to(source)
+    summary = evaluate(
+        bundle=BRATS_BUNDLE, images=tmp_path / "images", labels=tmp_path / "labels", out=tmp_path / "report"
+    )
+    truth = np.asarray(nib.load(tmp_path / "labels" / case.name).dataobj)
+    assert summary["mean"]["dice"] == pytest.approx(dice(expected, truth))
+
+
 def test_missing_sequences_and_other_grids_are_refused(case: Path, tmp_path: Path) -> None:
     folder = split_sequences(case, tmp_path / "in" / "p1")
     (folder / "p1_t2.nii.gz").unlink()
