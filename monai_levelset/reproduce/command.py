@@ -30,9 +30,10 @@ def reproduce(
 
     Args:
         target: which table; `tang2017-lv` (left ventricle) or `tang2017-liver`. `kim2019-losses` compares
-            cross entropy, the level-set loss and a CRF on left ventricle and fundus. `kimye2020-bsds`
-            segments the pictures of BSDS500, as published, without labels. `kimye2020-lits` segments liver
-            lesions of data with `datalist.json`, such as phantoms, with parts of the labels.
+            cross entropy, the level-set loss and a CRF on left ventricle and fundus. `kimye2020-brats`
+            segments brain tumours, of BraTS as published or of data with `datalist.json`, with parts of the
+            labels; `kimye2020-lits` liver lesions of data with `datalist.json`, such as phantoms.
+            `kimye2020-bsds` segments the pictures of BSDS500, as published, without labels.
         data: folder of the data: with `datalist.json`, or as published: the Sunnybrook pictures for
             `tang2017-lv`; for `tang2017-liver` 8-bit slices (`images`, `labels` and `splits.json`), which are
             prepared into `out/data`. Without a test section the validation section is reported on, and a part

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import shlex
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from monai_levelset.data import DataError
 from monai_levelset.data.readers.drishti import read_drishti
@@ -21,6 +16,7 @@ from monai_levelset.reproduce.kim2019_lv import VentricleTask
 from monai_levelset.reproduce.kim2019_rows import score_seed, time_seed
 from monai_levelset.reproduce.kim2019_summary import METRICS, notes, summarize, without_cases
 from monai_levelset.reproduce.kim2019_task import TRAININGS, Task
+from monai_levelset.reproduce.seeds import command_line, run_seeds
 
 _FOLDERS = {"lv": Path("lv") / "sunnybrook", "fundus": Path("fundus") / "drishti"}
 
@@ -48,11 +44,9 @@ def reproduce_losses(
     given, out = out, out.absolute()
     _train(tasks, out, seeds, jobs)
     runs = {task.name: _measure(task, out / "runs" / task.name, seeds) for task in tasks}
-    words = ["monai-levelset", "reproduce", name, "--data", str(data), "--out", str(given)]
-    words += ["--seeds", str(seeds)] + (["--epochs", str(epochs)] if epochs is not None else [])
     summary = {
         "target": name,
-        "command": shlex.join(words),
+        "command": command_line(name, data, given, seeds, epochs),
         **summarize(tasks, runs),
         "runs": {task: without_cases(run) for task, run in runs.items()},
         "versions": versions(),
@@ -101,15 +95,7 @@ def _train(tasks: list[Task], out: Path, seeds: int, jobs: int) -> None:
         for seed in range(seeds)
         for training, weight in TRAININGS.items()
     ]
-    if jobs == 1:
-        for each in todo:
-            _train_one(*each)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        list(pool.map(_train_one, *zip(*todo, strict=True)))
+    run_seeds(_train_one, todo, jobs=jobs)
 
 
 def _train_one(task: Task, folder: Path, weight: float, seed: int) -> None:

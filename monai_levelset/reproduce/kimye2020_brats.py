@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from monai_levelset.data import load_section
 from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.beta_figure import write_beta_figure
-from monai_levelset.reproduce.seeds import over_seeds, run_seeds
+from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
 from monai_levelset.reproduce.stages import setting
 from monai_levelset.reproduce.targets import Stage, Target
 from monai_levelset.reproduce.volumes import (
@@ -70,19 +69,8 @@ def reproduce_brats(
     arguments = [(folder, section, out.absolute(), seed, epochs) for seed in range(seeds)]
     runs = run_seeds(_run_seed, arguments, jobs=jobs)
     summary = summarize(runs)
-    words = [
-        "monai-levelset",
-        "reproduce",
-        name,
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        "--seeds",
-        str(seeds),
-    ]
-    words += ["--epochs", str(epochs)] if epochs is not None else []
-    summary |= {"target": name, "reported_on": section, "command": shlex.join(words), "versions": versions()}
+    summary |= {"target": name, "reported_on": section, "versions": versions()}
+    summary["command"] = command_line(name, data, out, seeds, epochs)
     write_json(out / "summary.json", summary)
     write_tables(out, summary["models"], METRICS, paper=PAPER)
     table = out / "table.md"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
-import shlex
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +19,7 @@ from monai_levelset.reproduce.bsds_methods import ROWS, class_map, row_settings
 from monai_levelset.reproduce.bsds_network import load_network, network_settings, train_network
 from monai_levelset.reproduce.bsds_photos import Fold, Photo, find_photos
 from monai_levelset.reproduce.bsds_summary import METRICS, PAPER, notes, scale_figure, summarize
+from monai_levelset.reproduce.seeds import command_line, run_seeds
 from monai_levelset.reproduce.stages import read_json
 from monai_levelset.transforms import connected_regions, merge_small_regions
 
@@ -61,9 +59,9 @@ def reproduce_label_free(
     for photo in photos.scored:
         photo.load()  # unfit files are refused before anything is computed
     plans = [(row, seed, fold) for row in ROWS for seed in _seeds(row, seeds) for fold in photos.folds]
-    runs = _in_parallel(jobs, _run_fold, [(*plan, out.absolute(), epochs) for plan in plans])
+    runs = run_seeds(_run_fold, [(*plan, out.absolute(), epochs) for plan in plans], jobs=jobs)
     summary = summarize(_by_seed(plans, runs), photos, SCALES)
-    summary = {"target": name, "command": _command(name, data, out, seeds, epochs), **summary}
+    summary = {"target": name, "command": command_line(name, data, out, seeds, epochs), **summary}
     summary["versions"] = versions()
     write_json(out / "summary.json", summary)
     write_tables(out, summary["models"], METRICS, paper=PAPER)
@@ -76,16 +74,6 @@ def reproduce_label_free(
 
 def _seeds(row: str, seeds: int) -> range:
     return range(1 if ROWS[row]["method"] == "level set" else seeds)
-
-
-def _in_parallel(jobs: int, run: Any, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if jobs == 1:
-        return [run(*each) for each in arguments]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        return list(pool.map(run, *zip(*arguments, strict=True)))
 
 
 def _run_fold(row: str, seed: int, fold: Fold, out: Path, epochs: int | None) -> dict[str, Any]:
@@ -139,9 +127,3 @@ def _by_seed(
     for (row, seed, _), run in zip(plans, runs, strict=True):
         found[row].setdefault(seed, {}).update(run)
     return {row: [by_seed[seed] for seed in sorted(by_seed)] for row, by_seed in found.items()}
-
-
-def _command(name: str, data: Path, out: Path, seeds: int, epochs: int | None) -> str:
-    words = ["monai-levelset", "reproduce", name, "--data", str(data), "--out", str(out)]
-    words += ["--seeds", str(seeds)] + (["--epochs", str(epochs)] if epochs is not None else [])
-    return shlex.join(words)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import shlex
 import textwrap
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from monai_levelset.data import load_section, write_datalist
 from monai_levelset.data.phantoms.generate import MARKER
@@ -19,8 +14,8 @@ from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.beta_figure import write_beta_figure
 from monai_levelset.reproduce.kimye2020_lits_scores import METRICS, scores
+from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
 from monai_levelset.reproduce.stages import budget, train
-from monai_levelset.reproduce.tang2017 import over_seeds
 from monai_levelset.reproduce.targets import Stage, Target
 from monai_levelset.reproduce.volumes import EPOCHS, scored_section
 
@@ -77,20 +72,11 @@ def reproduce_lits(
     section = scored_section(data)
     listed = _write_list(data, out.absolute() / "data", section)
     arguments = [(data.absolute(), listed, out.absolute(), seed, epochs) for seed in range(seeds)]
-    if jobs == 1:
-        runs = [_run_seed(*each) for each in arguments]
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            runs = list(pool.map(_run_seed, *zip(*arguments, strict=True)))
-    words = ["monai-levelset", "reproduce", name, "--data", str(data), "--out", str(out)]
-    words += ["--seeds", str(seeds)] + (["--epochs", str(epochs)] if epochs is not None else [])
+    runs = run_seeds(_run_seed, arguments, jobs=jobs)
     summary = {
         "target": name,
         "reported_on": section,
-        "command": shlex.join(words),
+        "command": command_line(name, data, out, seeds, epochs),
         **summarize(runs),
         "versions": versions(),
     }

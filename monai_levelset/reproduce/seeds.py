@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -48,3 +50,15 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     tensor = torch.tensor(values, dtype=torch.float64)
     sd = float(tensor.std()) if len(values) > 1 else None
     return {"mean": float(tensor.mean()), "sd": sd, "seeds": list(values)}
+
+
+def command_line(name: str, data: Path, out: Path, seeds: int, epochs: int | None) -> str:
+    """The command that makes a table.
+
+    Example:
+        >>> command_line("tang2017-lv", Path("my data"), Path("out"), 3, None)
+        "monai-levelset reproduce tang2017-lv --data 'my data' --out out --seeds 3"
+    """
+    words = ["monai-levelset", "reproduce", name, "--data", str(data), "--out", str(out)]
+    words += ["--seeds", str(seeds)] + (["--epochs", str(epochs)] if epochs is not None else [])
+    return shlex.join(words)

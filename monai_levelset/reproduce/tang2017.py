@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.notes import notes
 from monai_levelset.reproduce.parts import Parts, check_parts, check_runs, find_parts
 from monai_levelset.reproduce.sections import Section
-from monai_levelset.reproduce.seeds import over_seeds, run_seeds
+from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
 from monai_levelset.reproduce.sizes import by_size
 from monai_levelset.reproduce.stages import budget, read_json, setting, train, training_set
 from monai_levelset.reproduce.targets import METRICS, ROWS, Stage, Target, find_target
@@ -37,7 +36,7 @@ def reproduce_table_1(
     )
     summary = summarize(target, runs)
     summary["reported_on"] = parts.name
-    summary["command"] = _command(target, data, out, seeds, epochs)
+    summary["command"] = command_line(target.name, data, out, seeds, epochs)
     summary["versions"] = versions()
     write_json(out / "summary.json", summary)
     paper = {row: dict(zip(METRICS, numbers, strict=True)) for row, numbers in target.paper.items()}
@@ -124,9 +123,3 @@ def _sizes_over_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
         row: {name: over_seeds([run["by_size"][name]["dice"][row] for run in runs]) for name in names}
         for row in ROWS
     }
-
-
-def _command(target: Target, data: Path, out: Path, seeds: int, epochs: int | None) -> str:
-    words = ["monai-levelset", "reproduce", target.name, "--data", str(data), "--out", str(out)]
-    words += ["--seeds", str(seeds)] + (["--epochs", str(epochs)] if epochs is not None else [])
-    return shlex.join(words)
