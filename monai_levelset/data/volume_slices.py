@@ -18,7 +18,6 @@ from tqdm import tqdm
 from monai_levelset.data.cache_folders import cache_folder, describe, item_paths
 from monai_levelset.data.datalist import FILE_KEYS, Item
 from monai_levelset.data.errors import DataError
-from monai_levelset.transforms.slice_stack import stack_slices
 
 __all__ = ["VolumeSliceDataset"]
 
@@ -112,6 +111,8 @@ class VolumeSliceDataset(Dataset[dict[str, Any]]):
 
 def _stacked(volume: NDArray[Any], k: int, stack: int) -> Tensor:
     """Slice k and its neighbours of a volume (D, C, H, W), which is read no further."""
+    from monai_levelset.transforms.slice_stack import stack_slices  # MONAI's transforms are slow to import
+
     first = max(0, k - stack // 2)
     near = torch.from_numpy(np.asarray(volume[first : k + stack // 2 + 1], np.float32))
     return stack_slices(near.movedim(0, -1)[None], stack, first=k - first, last=k - first + 1)[0]

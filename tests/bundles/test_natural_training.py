@@ -27,10 +27,10 @@ def test_training_without_any_label_and_evaluation(pictures: Path, tmp_path: Pat
     run_workflow(
         *(NATURAL_BUNDLE, "train"),
         run_id="training",
-        **{**settings, **QUICK, "max_updates": 24, "val_interval": 12, "learning_rate": 0.004},
+        **{**settings, **QUICK, "max_updates": 60, "val_interval": 30, "learning_rate": 0.004},
     )
     losses = scalars(tmp_path / "eval", "train_loss")
-    assert len(losses) == 24
+    assert len(losses) == 60
     assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:3])
     scores = scalars(tmp_path / "eval", "val_negative_loss")
     assert len(scores) == 2
