@@ -11,12 +11,15 @@ from monai_levelset.data import load_section
 from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.beta_figure import write_beta_figure
-from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
+from monai_levelset.reproduce.seeds import command_line, run_seeds
 from monai_levelset.reproduce.stages import setting
 from monai_levelset.reproduce.targets import Stage, Target
 from monai_levelset.reproduce.volumes import (
     METRICS,
+    gain,
+    gain_line,
     prepared,
+    rows_over_seeds,
     scored_section,
     scores,
     sequences_of,
@@ -100,28 +103,8 @@ def _run_seed(data: Path, section: str, out: Path, seed: int, epochs: int | None
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the means over volumes, and what the loss adds per seed."""
-    models = {
-        row: {
-            metric: over_seeds(
-                [sum(c[metric] for c in run["rows"][row]) / len(run["rows"][row]) for run in runs]
-            )
-            for metric in METRICS
-        }
-        for row in runs[0]["rows"]
-    }
-    gains = {
-        ratio: over_seeds(
-            [
-                with_loss - without
-                for with_loss, without in zip(
-                    models[f"{ratio} + Mumford-Shah"]["dice"]["seeds"],
-                    models[f"{ratio} supervised"]["dice"]["seeds"],
-                    strict=True,
-                )
-            ]
-        )
-        for ratio in RATIOS
-    }
+    models = rows_over_seeds(runs)
+    gains = {ratio: gain(models, f"{ratio} supervised", f"{ratio} + Mumford-Shah") for ratio in RATIOS}
     return {"models": models, "gains": gains, "runs": runs}
 
 
@@ -137,7 +120,5 @@ def notes(summary: Mapping[str, Any]) -> str:
         "What the loss adds in Dice:"
     )
     lines = ["", textwrap.fill(text, 110), ""]
-    for ratio, gain in summary["gains"].items():
-        each = ", ".join(f"{value:+.3f}" for value in gain["seeds"])
-        lines.append(f"- {ratio} of the labels: {gain['mean']:+.3f} ({each})")
+    lines += [gain_line(ratio, found) for ratio, found in summary["gains"].items()]
     return "\n".join([*lines, f"\nCommand: `{summary['command']}`\n"])

@@ -14,10 +14,10 @@ from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.beta_figure import write_beta_figure
 from monai_levelset.reproduce.kimye2020_lits_scores import METRICS, scores
-from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
+from monai_levelset.reproduce.seeds import command_line, run_seeds
 from monai_levelset.reproduce.stages import budget, train
 from monai_levelset.reproduce.targets import Stage, Target
-from monai_levelset.reproduce.volumes import EPOCHS, scored_section
+from monai_levelset.reproduce.volumes import EPOCHS, gain, gain_line, rows_over_seeds, scored_section
 
 RATIOS = {"1/23": 1 / 23, "1/10": 1 / 10, "1/3": 1 / 3, "1": 1.0}
 BUNDLE = "lits_tumor_ct_levelset_segmentation"
@@ -121,15 +121,8 @@ def _run_seed(data: Path, listed: Path, out: Path, seed: int, epochs: int | None
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the means over volumes, and what the loss adds per seed."""
-
-    def of_seeds(row: str, metric: str) -> dict[str, Any]:
-        return over_seeds([sum(c[metric] for c in run["rows"][row]) / len(run["rows"][row]) for run in runs])
-
-    models = {row: {m: of_seeds(row, m) for m in (*METRICS, "liver_dice")} for row in runs[0]["rows"]}
-    gains = {}
-    for ratio in RATIOS:
-        without, with_loss = (models[row]["dice"]["seeds"] for row in rows(ratio))
-        gains[ratio] = over_seeds([b - a for a, b in zip(without, with_loss, strict=True)])
+    models = rows_over_seeds(runs, (*METRICS, "liver_dice"))
+    gains = {ratio: gain(models, *rows(ratio)) for ratio in RATIOS}
     return {"models": models, "gains": gains, "runs": runs}
 
 
@@ -145,9 +138,8 @@ def notes(summary: Mapping[str, Any]) -> str:
         "the loss adds in Dice, and the Dice of the liver in both rows:"
     )
     lines = ["", textwrap.fill(text, 110), ""]
-    for ratio, gain in summary["gains"].items():
-        each = ", ".join(f"{value:+.3f}" for value in gain["seeds"])
+    for ratio, found in summary["gains"].items():
         livers = [summary["models"][row]["liver_dice"]["mean"] for row in rows(ratio)]
         liver = ", ".join(f"{value:.3f}" for value in livers)
-        lines.append(f"- {ratio} of the labels: {gain['mean']:+.3f} ({each}); liver {liver}")
+        lines.append(f"{gain_line(ratio, found)}; liver {liver}")
     return "\n".join([*lines, f"\nCommand: `{summary['command']}`\n"])

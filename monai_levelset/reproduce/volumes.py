@@ -16,6 +16,7 @@ from monai_levelset.data.readers.brats import sequence_of
 from monai_levelset.metrics import case_metrics, check_same_grid
 from monai_levelset.metrics.volume import load_label
 from monai_levelset.report import write_json
+from monai_levelset.reproduce.seeds import over_seeds
 from monai_levelset.reproduce.stages import budget, read_json, train
 from monai_levelset.reproduce.targets import Stage, Target, config_files
 
@@ -128,6 +129,40 @@ def scores(
     cases = [_score(item, predictions) for item in items]
     write_json(done, {"items": key, "cases": cases})
     return cases
+
+
+def rows_over_seeds(
+    runs: Sequence[Mapping[str, Any]], metrics: Sequence[str] = METRICS
+) -> dict[str, dict[str, Any]]:
+    """Row -> metric -> mean and standard deviation over seeds of the means over volumes.
+
+    Example:
+        >>> runs = [{"rows": {"a": [{"dice": 0.2}, {"dice": 0.4}]}}, {"rows": {"a": [{"dice": 0.5}]}}]
+        >>> rows_over_seeds(runs, ["dice"])["a"]["dice"]["mean"].__round__(3)
+        0.4
+    """
+
+    def of_seeds(row: str, metric: str) -> dict[str, Any]:
+        return over_seeds([sum(c[metric] for c in run["rows"][row]) / len(run["rows"][row]) for run in runs])
+
+    return {row: {metric: of_seeds(row, metric) for metric in metrics} for row in runs[0]["rows"]}
+
+
+def gain(models: Mapping[str, Any], without: str, with_loss: str) -> dict[str, Any]:
+    """What one row has over another in Dice, seed by seed."""
+    pairs = zip(models[without]["dice"]["seeds"], models[with_loss]["dice"]["seeds"], strict=True)
+    return over_seeds([b - a for a, b in pairs])
+
+
+def gain_line(ratio: str, found: Mapping[str, Any]) -> str:
+    """A gain in words.
+
+    Example:
+        >>> gain_line("1/4", {"mean": 0.05, "seeds": [0.04, 0.06]})
+        '- 1/4 of the labels: +0.050 (+0.040, +0.060)'
+    """
+    each = ", ".join(f"{value:+.3f}" for value in found["seeds"])
+    return f"- {ratio} of the labels: {found['mean']:+.3f} ({each})"
 
 
 def _infer(
