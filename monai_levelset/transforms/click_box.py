@@ -23,7 +23,14 @@ Box = tuple[tuple[int, int], tuple[int, int]]
 Mode = Literal["area", "nearest"]
 
 
-def click_box(points: Tensor, shape: Sequence[int], *, margin: int = 50, min_size: int = 16) -> Box:
+def click_box(
+    points: Tensor,
+    shape: Sequence[int],
+    *,
+    margin: int = 50,
+    margin_ratio: float = 0.0,
+    min_size: int = 16,
+) -> Box:
     """The box of some points with so many pixels around it.
 
     Args:
@@ -31,13 +38,15 @@ def click_box(points: Tensor, shape: Sequence[int], *, margin: int = 50, min_siz
             image counts as the pixel of the image next to it. Points may repeat or lie on one line.
         shape: (H, W) of the image.
         margin: pixels around the points on every side. Zheng et al. take 50.
+        margin_ratio: a further margin as a part of the points' extent along each axis, rounded up to pixels;
+            alone (`margin=0`) it shows the object equally large whatever the size of a pixel.
         min_size: least height and width of the box; a smaller one grows on both sides.
 
     Returns:
         The rows and columns of the box, which may leave the image; the whole image if there is no point.
 
     Raises:
-        ValueError: `points` is not `(N, 2)`, `margin` is negative or `min_size` below 1.
+        ValueError: `points` is not `(N, 2)`, a margin is negative or `min_size` below 1.
 
     Example:
         >>> points = torch.tensor([[3.0, 9.0], [8.0, 9.5], [torch.nan, torch.nan]])
@@ -45,13 +54,17 @@ def click_box(points: Tensor, shape: Sequence[int], *, margin: int = 50, min_siz
         ((-1, 13), (5, 15))
         >>> click_box(points[2:], (20, 20))
         ((0, 20), (0, 20))
+        >>> click_box(torch.tensor([[0.0, 5.0], [10.0, 15.0]]), (20, 20), margin=0, margin_ratio=0.2)
+        ((-2, 13), (3, 18))
     """
-    _check(margin, min_size)
+    _check(margin, margin_ratio, min_size)
     there = clamp_points(points, shape)
     there = there[there.isfinite().all(1)]
     if len(there) == 0:
         return (0, shape[0]), (0, shape[1])
-    low, high = there.amin(0).floor().long() - margin, there.amax(0).ceil().long() + margin + 1
+    first, last = there.amin(0), there.amax(0)
+    around = margin + (margin_ratio * (last - first)).ceil().long()
+    low, high = first.floor().long() - around, last.ceil().long() + around + 1
     lack = (min_size - (high - low)).clamp_min(0)
     low, high = low - lack // 2, high + lack - lack // 2
     rows, columns = zip(low.tolist(), high.tolist(), strict=True)
@@ -83,12 +96,13 @@ class ClickBoxCrop(InvertibleTransform, Transform):
 
     Args:
         size: (height, width) of the result, or one number for both.
-        margin: pixels around the points on every side.
+        margin: see `click_box`.
+        margin_ratio: see `click_box`.
         min_size: least height and width of the box.
         padding_mode: what is outside the image: `constant` (0) or any other of `torch.nn.functional.pad`.
 
     Raises:
-        ValueError: a size below 1, a negative margin; on calling, an image that is not `(C, H, W)`.
+        ValueError: a size below 1, a negative margin or ratio; on calling, an image that is not `(C, H, W)`.
 
     Example:
         >>> points = torch.tensor([[10.0, 12.0], [20.0, 14.0], [15.0, 8.0], [15.0, 18.0]])
@@ -103,16 +117,20 @@ class ClickBoxCrop(InvertibleTransform, Transform):
         size: Sequence[int] | int,
         *,
         margin: int = 50,
+        margin_ratio: float = 0.0,
         min_size: int = 16,
         padding_mode: str = "constant",
     ) -> None:
         self.size = tuple(int(n) for n in ensure_tuple_rep(size, 2))
-        _check(margin, min(min_size, *self.size))
-        self.margin, self.min_size, self.padding_mode = margin, min_size, padding_mode
+        _check(margin, margin_ratio, min(min_size, *self.size))
+        self.margin, self.margin_ratio = margin, margin_ratio
+        self.min_size, self.padding_mode = min_size, padding_mode
 
     def box(self, points: Tensor, shape: Sequence[int]) -> Box:
         """The box of these points in an image of (H, W); see `click_box`."""
-        return click_box(points, shape, margin=self.margin, min_size=self.min_size)
+        return click_box(
+            points, shape, margin=self.margin, margin_ratio=self.margin_ratio, min_size=self.min_size
+        )
 
     def __call__(  # type: ignore[override]
         self, img: Tensor, points: Tensor, mode: Mode = "area"
@@ -167,6 +185,7 @@ class ClickBoxCropd(MapTransform, InvertibleTransform):
         size: see `ClickBoxCrop`.
         points_key: the points `(N, 2)`, as `ExtremePointsd` or `ClickPointsd` give them.
         margin: see `ClickBoxCrop`.
+        margin_ratio: see `ClickBoxCrop`.
         min_size: see `ClickBoxCrop`.
         mode: `area` or `nearest` for all keys or one for each; labels need `nearest`.
         padding_mode: see `ClickBoxCrop`.
@@ -192,13 +211,16 @@ class ClickBoxCropd(MapTransform, InvertibleTransform):
         *,
         points_key: str = "points",
         margin: int = 50,
+        margin_ratio: float = 0.0,
         min_size: int = 16,
         mode: Mode | Sequence[Mode] = "area",
         padding_mode: str = "constant",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.crop = ClickBoxCrop(size, margin=margin, min_size=min_size, padding_mode=padding_mode)
+        self.crop = ClickBoxCrop(
+            size, margin=margin, margin_ratio=margin_ratio, min_size=min_size, padding_mode=padding_mode
+        )
         self.points_key, self.mode = points_key, ensure_tuple_rep(mode, len(self.keys))
         if not set(self.mode) <= {"area", "nearest"}:
             raise ValueError(f"`mode` is 'area' or 'nearest', got {mode!r}.")
@@ -231,9 +253,12 @@ class ClickBoxCropd(MapTransform, InvertibleTransform):
         return back
 
 
-def _check(margin: int, size: int) -> None:
-    if margin < 0 or size < 1:
-        raise ValueError(f"A margin is 0 or more and a size 1 or more pixels, got {margin} and {size}.")
+def _check(margin: int, margin_ratio: float, size: int) -> None:
+    if margin < 0 or not margin_ratio >= 0 or size < 1:
+        raise ValueError(
+            "Margins are 0 or more and a size is 1 or more pixels, got "
+            f"{margin}, {margin_ratio} and {size}."
+        )
 
 
 def _as_box(ends: Any) -> Box:
