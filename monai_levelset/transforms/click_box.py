@@ -54,8 +54,8 @@ def click_box(
         ((-1, 13), (5, 15))
         >>> click_box(points[2:], (20, 20))
         ((0, 20), (0, 20))
-        >>> click_box(torch.tensor([[0.0, 5.0], [10.0, 15.0]]), (20, 20), margin=0, margin_ratio=0.2)
-        ((-2, 13), (3, 18))
+        >>> click_box(torch.tensor([[0.0, 5.0], [20.0, 25.0]]), (30, 30), margin=0, margin_ratio=0.2)
+        ((-4, 25), (1, 30))
     """
     _check(margin, margin_ratio, min_size)
     there = clamp_points(points, shape)
