@@ -54,7 +54,8 @@ def test_scores_and_files(folders: dict[str, Path], capsys: pytest.CaptureFixtur
         ("c", 0.0, 1),
     ]
     assert summary["mean"]["dice"] == pytest.approx(0.5)
-    assert summary["cases"][1]["hd95"] == pytest.approx(2.0)
+    assert summary["cases"][1]["hd95"] == summary["cases"][1]["hd"] == pytest.approx(2.0)
+    assert [case["rvd"] for case in summary["cases"]] == [0, 0, -1]
     assert summary["cases"][2]["hd95"] == pytest.approx(np.sqrt(12**2 + 12**2 + 12**2))
     assert (summary["n"], summary["missed"], summary["extra"], summary["unit"]) == (3, 1, ["stray"], "mm")
     printed = capsys.readouterr()

@@ -1,8 +1,8 @@
-"""Overlap and surface distance of one case, with a value for empty masks.
+"""Overlap, volume and surface distance of one case, with a value for empty masks.
 
-MONAI computes the numbers. What it leaves open, a mask without a single voxel, is decided here: MONAI then
-answers NaN or infinity and its aggregation drops the case, so a model that finds nothing would look better
-than one that finds a poor contour.
+MONAI computes the numbers, but for the relative volume difference, which it lacks. What it leaves open, a
+mask without a single voxel, is decided here: MONAI then answers NaN or infinity and its aggregation drops the
+case, so a model that finds nothing would look better than one that finds a poor contour.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Labels: TypeAlias = Mapping[str, int | Sequence[int]] | Sequence[int] | int | No
 """Which label values are scored: a name per structure, values, or None for "anything not 0"."""
 
 _OVERLAPS = {"dice": "f1 score", "iou": "threat score", "precision": "precision", "recall": "recall"}
-_DISTANCES = ("hd95", "asd")
+_DISTANCES = ("hd", "hd95", "asd")
 
 
 def case_metrics(
@@ -41,9 +41,14 @@ def case_metrics(
 
     Empty masks never leave the average. For each structure:
 
-    * both masks empty: overlaps 1, distances 0;
+    * both masks empty: overlaps 1, distances and ``rvd`` 0;
     * exactly one of them empty: overlaps 0, distances the diagonal of the image, which no real pair of
-      contours can exceed. If it is the prediction that is empty, the structure counts as missed.
+      contours can exceed. If it is the prediction that is empty, the structure counts as missed and ``rvd``
+      is -1, all of it missing; if it is the label, ``rvd`` is +1, as far off to the other side.
+
+    ``rvd`` says whether structures come out too small or too large, not how good they are: it is signed, as
+    papers report it, so that errors of both kinds cancel in its mean and show in its standard deviation only.
+    Do not rank models by it.
 
     Args:
         prediction: label map of shape ``(*spatial)``, 2D or 3D, array or tensor, whole numbers.
@@ -53,12 +58,15 @@ def case_metrics(
         labels: the structures to score, see ``Labels``. ``{"disc": [1, 2], "cup": 2}`` scores two structures,
             of which the first is the union of two label values. With more than one structure the plain keys
             hold the mean over them.
-        distances: whether to compute ``hd95`` and ``asd``, by far the slower part.
+        distances: whether to compute ``hd``, ``hd95`` and ``asd``, by far the slower part.
 
     Returns:
-        ``dice``, ``iou``, ``precision``, ``recall`` in [0, 1]; ``hd95`` (95th percentile of the Hausdorff
-        distance) and ``asd`` (average symmetric surface distance) in mm; ``missed``, the number of missed
-        structures. With several structures also ``dice_<name>`` and so on.
+        ``dice``, ``iou``, ``precision``, ``recall`` in [0, 1]; ``rvd``, the relative volume difference
+        (|prediction| - |label|) / |label|, at least -1, negative where the prediction is too small (a
+        fraction, where papers print per cent); in mm ``hd`` (Hausdorff distance: the largest distance from
+        a surface voxel of either mask to the other's surface), ``hd95`` (the same, 95th percentile) and
+        ``asd`` (average symmetric surface distance, the average boundary distance "ABD" of Zheng et al.);
+        ``missed``, the number of missed structures. With several structures also ``dice_<name>`` and so on.
 
     Raises:
         ValueError: if the shapes differ, the spacing does not fit or ``labels`` is empty.
@@ -70,8 +78,8 @@ def case_metrics(
         >>> half = truth.copy()
         >>> half[4:] = 0
         >>> scores = case_metrics(half, truth, spacing=(2.0, 1.0))
-        >>> round(scores["dice"], 3), scores["precision"], scores["recall"], scores["hd95"]
-        (0.667, 1.0, 0.5, 4.0)
+        >>> round(scores["dice"], 3), scores["precision"], scores["recall"], scores["hd"], scores["rvd"]
+        (0.667, 1.0, 0.5, 4.0, -0.5)
         >>> case_metrics(np.zeros_like(truth), truth)["missed"]
         1
     """
@@ -122,11 +130,12 @@ def _mask_metrics(
 ) -> dict[str, float]:
     found, present = bool(prediction.any()), bool(truth.any())
     if found and present:
-        scores = _overlaps(prediction, truth) | (_surface(prediction, truth, spacing) if distances else {})
+        scores = _overlaps(prediction, truth) | {"rvd": _volume_difference(prediction, truth)}
+        scores |= _surface(prediction, truth, spacing) if distances else {}
     else:
         diagonal = math.hypot(*(n * s for n, s in zip(truth.shape, spacing, strict=True)))
         agree = found == present
-        scores = dict.fromkeys(_OVERLAPS, float(agree))
+        scores = dict.fromkeys(_OVERLAPS, float(agree)) | {"rvd": float(found - present)}
         scores |= dict.fromkeys(_DISTANCES, 0.0 if agree else diagonal) if distances else {}
     return scores | {"missed": int(present and not found)}
 
@@ -140,6 +149,12 @@ def _overlaps(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[s
     return {key: float(compute_confusion_matrix_metric(name, confusion)) for key, name in _OVERLAPS.items()}
 
 
+def _volume_difference(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Of voxel counts: both masks lie on one grid."""
+    size = int(truth.sum())
+    return (int(prediction.sum()) - size) / size
+
+
 def _surface(
     prediction: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: tuple[float, ...]
 ) -> dict[str, float]:
@@ -147,8 +162,9 @@ def _surface(
     with warnings.catch_warnings():
         # MONAI 1.5 and 1.6 pass their own deprecated argument on.
         warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*")
+        hd = compute_hausdorff_distance(*pair, include_background=True, spacing=spacing)
         hd95 = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
         asd = compute_average_surface_distance(
             *pair, include_background=True, symmetric=True, spacing=spacing
         )
-    return {"hd95": float(hd95), "asd": float(asd)}
+    return {"hd": float(hd), "hd95": float(hd95), "asd": float(asd)}

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-_NAMES = {"dice": "Dice", "iou": "IoU", "hd95": "HD95", "asd": "ASD"}
-_DISTANCES = ("hd95", "asd")
+_NAMES = {"dice": "Dice", "iou": "IoU", "rvd": "RVD", "hd": "HD", "hd95": "HD95", "asd": "ASD"}
+_DISTANCES = ("hd", "hd95", "asd")
+_SIGNED = ("rvd",)
 _STYLE = """
 :root { --ink: #1a1a1a; --soft: #595959; --line: #d9d9d9; --blue: #0072b2; --red: #b34a00; }
 * { box-sizing: border-box; }
@@ -93,6 +94,11 @@ def _head(metric: str, summary: Mapping[str, Any]) -> str:
     return escape(f"{_NAMES.get(kind, kind)} {structure}".strip() + unit)
 
 
+def _number(metric: str, value: float) -> str:
+    """Where the sign says too small or too large it is always printed."""
+    return f"{value:+.4f}" if metric.partition("_")[0] in _SIGNED else f"{value:.4f}"
+
+
 def _tiles(summary: Mapping[str, Any]) -> str:
     tiles = [
         f"<li><b>{mean:.3f}</b><span>mean {_head(key, summary)}, sd {summary['sd'][key]:.3f}</span></li>"
@@ -107,7 +113,8 @@ def _tiles(summary: Mapping[str, Any]) -> str:
 
 def _means(summary: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td>{_head(key, summary)}</td><td>{mean:.4f}</td><td>{summary['sd'][key]:.4f}</td></tr>"
+        f"<tr><td>{_head(key, summary)}</td><td>{_number(key, mean)}</td>"
+        f"<td>{summary['sd'][key]:.4f}</td></tr>"
         for key, mean in summary["mean"].items()
     )
     head = "<tr><th>metric</th><th>mean</th><th>sd</th></tr>"
@@ -127,12 +134,12 @@ def _cases(summary: Mapping[str, Any]) -> str:
 
 def _case(case: Mapping[str, Any], keys: Sequence[str]) -> str:
     kind = ' class="missed"' if case.get("missed") else ""
-    return f"<tr{kind}>{''.join(_cell(case[key]) for key in keys)}</tr>"
+    return f"<tr{kind}>{''.join(_cell(key, case[key]) for key in keys)}</tr>"
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, value: Any) -> str:
     if isinstance(value, float):
-        return f'<td data-value="{value!r}">{value:.4f}</td>'
+        return f'<td data-value="{value!r}">{_number(key, value)}</td>'
     return f"<td>{escape(str(value))}</td>"
 
 
@@ -145,4 +152,10 @@ def _origin(summary: Mapping[str, Any]) -> str:
         "If exactly one of truth and prediction is empty, overlaps are 0 and distances the image diagonal; "
         "if both are, overlaps are 1 and distances 0."
     )
+    if "rvd" in summary["mean"]:
+        rule += (
+            " RVD, the relative volume difference, is signed: below 0 the prediction is too small, -1 if it "
+            "is empty; above 0 it is too large, +1 if only the truth is empty. Errors of both kinds cancel "
+            "in its mean."
+        )
     return f"<h2>How this was made</h2>{note}{command}<footer><p>{rule}</p><p>{escape(versions)}</p></footer>"

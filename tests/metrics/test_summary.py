@@ -15,7 +15,8 @@ def test_mean_sd_and_missed() -> None:
     assert (summary["n"], summary["missed"]) == (2, 1)
     assert summary["mean"]["dice"] == 0.5
     assert summary["sd"]["dice"] == pytest.approx(np.sqrt(0.5))
-    assert summary["mean"]["hd95"] == pytest.approx(np.hypot(4, 4) / 2)
+    assert summary["mean"]["hd95"] == summary["mean"]["hd"] == pytest.approx(np.hypot(4, 4) / 2)
+    assert (summary["mean"]["rvd"], summary["sd"]["rvd"]) == (-0.5, pytest.approx(np.sqrt(0.5)))
     assert [case["id"] for case in summary["cases"]] == ["a", "b"]
 
 

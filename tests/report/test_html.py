@@ -75,3 +75,14 @@ def test_missed_cases_are_marked_and_extra_predictions_named() -> None:
     text = html_report(summarize(ROWS) | {"extra": ["z<"]})
     assert text.count('<tr class="missed">') == 1
     assert "not scored: z&lt;" in text
+
+
+def test_the_volume_difference_always_carries_its_sign_and_is_explained() -> None:
+    rows = [{"id": "a", "rvd": 0.25, "hd": 3.0}, {"id": "b", "rvd": -0.5, "hd": 1.0}]
+    text = html_report(summarize(rows))
+    cells = [row[1:] for row in Page(text).rows if row[0] in ("a", "b")]
+    assert cells == [["+0.2500", "3.0000"], ["-0.5000", "1.0000"]]
+    assert ["RVD", "-0.1250", "0.5303"] in Page(text).rows
+    assert "HD (mm)" in text
+    assert "is signed" in text
+    assert "is signed" not in html_report(summarize(ROWS))
