@@ -16,6 +16,7 @@ from monai_levelset.data.label_free import label_free_items
 from monai_levelset.data.prepare import prepare
 from monai_levelset.data.sections import load_section, training_items, training_volumes
 from monai_levelset.data.slices import slice_items
+from monai_levelset.data.structures import structure_items
 from monai_levelset.data.sunnybrook import convert_sunnybrook, sunnybrook_png_items
 from monai_levelset.data.two_stream import TwoStreamBatchSampler
 from monai_levelset.data.volume_slices import VolumeSliceDataset
@@ -38,6 +39,7 @@ __all__ = [
     "slice_items",
     "split_labeled",
     "split_patients",
+    "structure_items",
     "sunnybrook_png_items",
     "training_items",
     "training_volumes",

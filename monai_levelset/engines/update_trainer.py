@@ -13,8 +13,8 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 
 Augmentation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-#: (scores, target) -> the loss under `loss`, and further scalars to be logged.
-Criterion = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+#: (what the network returned, target) -> the loss under `loss`, and further scalars to be logged.
+Criterion = Callable[[Any, Tensor], Mapping[str, Tensor]]
 
 
 class UpdateTrainer(SupervisedTrainer):
@@ -28,6 +28,8 @@ class UpdateTrainer(SupervisedTrainer):
         augment: (images, targets) -> (images, targets) of a mini-batch, such as `BatchAugmentation`.
         scheduler: learning-rate scheduler, stepped once per update.
         max_updates: training ends after this many updates; None: after `max_epochs`.
+        max_grad_norm: gradients are scaled down to this norm; None: never.
+        amp: autocast of the network: float16 on a GPU, with the loss scaled; bfloat16 on a CPU.
         kwargs: arguments of `monai.engines.SupervisedTrainer`.
     """
 
@@ -37,10 +39,16 @@ class UpdateTrainer(SupervisedTrainer):
         augment: Augmentation | None = None,
         scheduler: Any = None,
         max_updates: int | None = None,
+        max_grad_norm: float | None = None,
+        amp: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(decollate=False, **kwargs)
+        on_cpu = torch.device(kwargs["device"]).type == "cpu"
+        # MONAI scales the loss for CUDA's float16; on a CPU autocast means bfloat16, which needs no scaling.
+        super().__init__(decollate=False, amp=amp and not on_cpu, **kwargs)
+        self.amp = amp
         self.augment, self.scheduler, self.max_updates = augment, scheduler, max_updates
+        self.max_grad_norm = max_grad_norm
         self.state.updates = 0
         if "updates" not in self.state_dict_user_keys:
             self.state_dict_user_keys.append("updates")
@@ -74,7 +82,7 @@ class UpdateTrainer(SupervisedTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.state.device.type, enabled=self.amp):
             scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
-        losses = dict(criterion(scores.float(), target))
+        losses = dict(criterion(scores.float() if isinstance(scores, Tensor) else scores, target))
         self.state.output = {Keys.IMAGE: image, Keys.LABEL: target, Keys.PRED: scores, **losses}
         self._step(losses[Keys.LOSS])
         for name, value in losses.items():
@@ -89,13 +97,22 @@ class UpdateTrainer(SupervisedTrainer):
     def _step(self, loss: Tensor) -> None:
         if self.scaler is not None:
             self.scaler.scale(loss).backward()
+            self._clip()
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
             loss.backward()
+            self._clip()
             self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
+
+    def _clip(self) -> None:
+        if self.max_grad_norm is None:
+            return
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.max_grad_norm)
 
 
 def _mean_over_ranks(loss: Tensor) -> Tensor:

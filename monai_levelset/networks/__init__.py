@@ -1,5 +1,6 @@
-"""Networks of the five papers."""
+"""Networks of the five papers, and those that they are compared with."""
 
+from .baselines import DeepLabV3Plus, PSPNet, baseline_network
 from .deep_level_set_network import DeepLevelSetNetwork
 from .dilated_resnet import DilatedResNet
 from .liver_lesion_cascade import InsideScaled, LiverLesionCascade, LiverLesionInferer
@@ -9,13 +10,16 @@ from .shallow_fcn import ShallowFCN
 from .space_to_depth_unet import SpaceToDepthUNet
 
 __all__ = [
+    "DeepLabV3Plus",
     "DeepLevelSetNetwork",
     "DilatedResNet",
     "InsideScaled",
     "LiverLesionCascade",
     "LiverLesionInferer",
+    "PSPNet",
     "PyramidPoolingHead",
     "ShallowFCN",
     "SpaceToDepthUNet",
+    "baseline_network",
     "load_imagenet_weights",
 ]

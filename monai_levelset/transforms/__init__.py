@@ -15,8 +15,10 @@ from .predicted_mask import InsideRegion, MaskedAugmentation, PredictedMaskd, ma
 from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
 from .save_label_map import SaveLabelMapd
 from .shape_priors import SaveShapePriors, draw_shape_priors
+from .simulated_clicks import SimulatedClicks, batch_extreme_points
 from .single_channel import SingleChannel, SingleChanneld
 from .slice_stack import CentreSlice, stack_slices
+from .structure_mask import StructureMaskd
 from .through_plane import ThroughPlaneLast, ThroughPlaneLastd
 
 __all__ = [
@@ -47,11 +49,14 @@ __all__ = [
     "RegionMapd",
     "SaveLabelMapd",
     "SaveShapePriors",
+    "SimulatedClicks",
     "SingleChannel",
     "SingleChanneld",
+    "StructureMaskd",
     "ThroughPlaneLast",
     "ThroughPlaneLastd",
     "arrange_clicks",
+    "batch_extreme_points",
     "click_box",
     "click_maps",
     "clicks_by_slice",

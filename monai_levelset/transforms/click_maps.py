@@ -32,17 +32,18 @@ def click_maps(
     meet in one point, it is the heat map, so that there is a map for every click a viewer sends.
 
     Args:
-        points: `(4, 2)` (row, column), pixels, ordered as by `extreme_points`; NaN where one is missing.
+        points: `(4, 2)` (row, column), pixels, ordered as by `extreme_points`; NaN where one is missing. Or
+            `(N, 4, 2)`, those of N slices.
         shape: (H, W) of the image.
         channels: which maps, in which order.
         variant: see `confidence_map`.
         fwhm: width of a click in the heat map, pixels; see `extreme_point_heatmap`.
 
     Returns:
-        `(len(channels), H, W)` in [0, 1], float32.
+        `(len(channels), H, W)` in [0, 1], float32; of N slices `(len(channels), H, W, N)`.
 
     Raises:
-        ValueError: `points` is not `(4, 2)`; unknown channels or `variant`; `fwhm` not positive.
+        ValueError: `points` is neither `(4, 2)` nor `(N, 4, 2)`; unknown channels or `variant`; `fwhm` not positive.
 
     Example:
         >>> points = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 0.0], [2.0, 4.0]])
@@ -54,7 +55,16 @@ def click_maps(
     """
     _check(channels, variant)
     p = torch.as_tensor(points)
-    p = (p.as_tensor() if isinstance(p, MetaTensor) else p).float().cpu()[None]
+    p = (p.as_tensor() if isinstance(p, MetaTensor) else p).float().cpu()
+    if p.ndim == 3 and len(p):
+        return torch.stack([_maps(four, shape, channels, variant, fwhm) for four in p], -1)
+    return _maps(p, shape, channels, variant, fwhm)
+
+
+def _maps(
+    points: Tensor, shape: Sequence[int], channels: Sequence[Channel], variant: Variant, fwhm: float
+) -> Tensor:
+    p = points[None]
     there = p.isfinite().all(2)
     # A click that is missing repeats one that is there, which changes no maximum over the clicks.
     known = p.where(there[..., None], p[there][0] if there.any() else 0)
@@ -69,15 +79,15 @@ class ClickMapsd(MapTransform):
     """Append maps of the clicks to the image, as channels for a network.
 
     Args:
-        keys: key of the image, `(C, H, W)`.
-        points_key: the clicks `(4, 2)`, in pixels of that image; see `click_maps`.
+        keys: key of the image, `(C, H, W)`, or of N crops `(C, H, W, N)`, as `ClickSlicesd` makes them.
+        points_key: the clicks `(4, 2)` or `(N, 4, 2)`, in pixels of that image; see `click_maps`.
         channels: see `click_maps`; none leaves the image as it is, as for a network without clicks.
         variant: see `click_maps`.
         fwhm: see `click_maps`.
         allow_missing_keys: see MONAI.
 
     Raises:
-        ValueError: see `click_maps`; on calling, an image that is no slice.
+        ValueError: see `click_maps`; on calling, an image that is neither, or points of another number.
 
     Example:
         >>> data = {"image": torch.rand(3, 32, 32), "points": torch.full((4, 2), torch.nan)}
@@ -100,17 +110,17 @@ class ClickMapsd(MapTransform):
         self.points_key, self.channels, self.variant, self.fwhm = points_key, tuple(channels), variant, fwhm
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Copy of the dictionary, the image being `(C + len(channels), H, W)`."""
+        """Copy of the dictionary, the image being `(C + len(channels), H, W)` or `(..., H, W, N)`."""
         changed = dict(data)
         for key in self.key_iterator(changed) if self.channels else ():
             image = changed[key]
-            if image.ndim != 3:
-                raise ValueError(f"'{key}' must be a slice (C, H, W), got shape {tuple(image.shape)}.")
+            points = changed[self.points_key]
+            _check_image(key, image.shape, points.shape)
             plain = image.as_tensor() if isinstance(image, MetaTensor) else torch.as_tensor(image)
             plain = plain if plain.is_floating_point() else plain.float()
             maps = click_maps(
-                changed[self.points_key],
-                image.shape[1:],
+                points,
+                image.shape[1:3],
                 channels=self.channels,
                 variant=self.variant,
                 fwhm=self.fwhm,
@@ -127,3 +137,13 @@ def _check(channels: Sequence[str], variant: str) -> None:
         raise ValueError(f"`channels` are 'heatmap' and 'confidence', got {channels!r}.")
     if variant not in ("zheng", "khan"):
         raise ValueError(f"`variant` must be 'zheng' or 'khan', got {variant!r}.")
+
+
+def _check_image(key: Hashable, image: Sequence[int], points: Sequence[int]) -> None:
+    if len(image) not in (3, 4):
+        raise ValueError(f"'{key}' must be a slice (C, H, W) or N of them, got shape {tuple(image)}.")
+    crops = tuple(image[3:])
+    if tuple(points) != (*crops, 4, 2):
+        raise ValueError(
+            f"'{key}' of shape {tuple(image)} needs points of shape {(*crops, 4, 2)}, got {tuple(points)}."
+        )

@@ -148,6 +148,10 @@ def interpolate_clicks(by_slice: Tensor) -> Tensor:
 class ClickPointsd(Transform):
     """Add the points of a user's clicks to the data, on the grid of the preprocessed image.
 
+    Several structures are clicked one by one, `{"disc": [...], "cup": [...]}`; a plain list are then the
+    clicks of one structure, whichever it is. Points are rounded to a thousandth of a pixel, so that rounding
+    errors of the affine do not move what is rounded to whole pixels later.
+
     Belongs after the transforms that turn and resample the image and before `ClickBoxCropd`. Any orientation
     and spacing is fine as long as the transforms keep the image's affine up to date, as MONAI's do.
 
@@ -156,16 +160,19 @@ class ClickPointsd(Transform):
         clicks_key: key of the clicks in the request, a list of voxels or mm; missing or None: no clicks.
             MONAI Label sends integer voxels of the file as `foreground`.
         points_key: where the points go: `(4, 2)` for a 2D image, `(slices, 4, 2)` for a volume; ordered as by
-            `extreme_points`, NaN for clicks that are missing.
+            `extreme_points`, NaN for clicks that are missing. With `structures` there is a first axis for
+            them, in their order, or of length 1 where the clicks are a list.
         space: `voxel`: the clicks are voxels of the file, as `LoadImaged` indexes them: (x, y) in a picture.
             A volume needs the `original_affine` that `LoadImaged` stores; pictures (PNG, JPG) have none, for
             them it is the identity. `world`: mm in RAS.
         axis: spatial axis across the slices of a volume.
-        interpolate: fill the slices between clicked ones, see `interpolate_clicks`.
+        interpolate: fill the slices between clicked ones, see `interpolate_clicks`; for each structure.
+        structures: names of the structures that can be clicked; None: clicks are always a list.
 
     Raises:
-        ValueError: unknown `space` or `axis`; on calling, clicks that are no list of points, or an image
-            without affine.
+        ValueError: unknown `space` or `axis`, `structures` that are empty or not a list of names; on calling,
+            clicks that are no list of points, structures that are not among these, or an image without
+            affine.
 
     Example:
         >>> image = MetaTensor(torch.zeros(1, 20, 20), affine=np.diag([2.0, 2, 1, 1]))
@@ -173,6 +180,10 @@ class ClickPointsd(Transform):
         >>> request = {"image": image, "foreground": [[4, 10], [30, 10], [12, 2], [12, 24]]}
         >>> ClickPointsd()(request)["points"].tolist()
         [[2.0, 5.0], [15.0, 5.0], [6.0, 1.0], [6.0, 12.0]]
+        >>> request["foreground"] = {"cup": request["foreground"]}
+        >>> points = ClickPointsd(structures=["disc", "cup"])(request)["points"]
+        >>> points.shape, points[0].isnan().all().item(), points[1, 0].tolist()
+        (torch.Size([2, 4, 2]), True, [2.0, 5.0])
     """
 
     def __init__(
@@ -184,23 +195,42 @@ class ClickPointsd(Transform):
         space: Space = "voxel",
         axis: int = 2,
         interpolate: bool = False,
+        structures: Sequence[str] | None = None,
     ) -> None:
         if space not in ("voxel", "world"):
             raise ValueError(f"`space` is 'voxel' or 'world', got {space!r}.")
         if axis not in (0, 1, 2):
             raise ValueError(f"`axis` is a spatial axis of a volume: 0, 1 or 2, got {axis!r}.")
         self.image_key, self.clicks_key, self.points_key = image_key, clicks_key, points_key
+        if structures is not None and (isinstance(structures, str) or not list(structures)):
+            raise ValueError(f"`structures` is a list of names, got {structures!r}.")
         self.space, self.axis, self.interpolate = space, axis, interpolate
+        self.structures = None if structures is None else list(structures)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Copy of the dictionary with the points."""
         image = data[self.image_key]
-        clicks, affines = data.get(self.clicks_key), self._affines(image)
+        affines = self._affines(image)
         try:
-            mapped = map_clicks([] if clicks is None else clicks, *affines)
+            lists = self._lists(data.get(self.clicks_key))
+            mapped = [map_clicks(clicks, *affines).round(3) for clicks in lists]
         except (TypeError, ValueError) as error:
             raise ValueError(f"'{self.clicks_key}' cannot be used: {error}") from error
-        return {**data, self.points_key: self._arranged(mapped, image.shape[1:])}
+        points = [self._arranged(clicks, image.shape[1:]) for clicks in mapped]
+        return {**data, self.points_key: points[0] if self.structures is None else torch.stack(points)}
+
+    def _lists(self, clicks: Any) -> list[Any]:
+        """The clicks of each structure, or of the only one."""
+        if not isinstance(clicks, Mapping):
+            return [[] if clicks is None else clicks]
+        if self.structures is None:
+            raise ValueError(f"Clicks are a list of points here, got those of {', '.join(map(str, clicks))}.")
+        unknown = [str(name) for name in clicks if name not in self.structures]
+        if unknown:
+            raise ValueError(
+                f"Unknown structure(s) {', '.join(unknown)}; known are {', '.join(self.structures)}."
+            )
+        return [[] if clicks.get(name) is None else clicks[name] for name in self.structures]
 
     def _affines(self, image: Tensor) -> tuple[Any, Any]:
         if not isinstance(image, MetaTensor):
