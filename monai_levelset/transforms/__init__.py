@@ -6,7 +6,7 @@ from .click_box import ClickBoxCrop, ClickBoxCropd, click_box
 from .click_maps import ClickMapsd, click_maps
 from .click_points import ClickPointsd, arrange_clicks, clicks_by_slice, interpolate_clicks, map_clicks
 from .confidence_map import confidence_map, extreme_point_heatmap
-from .extreme_points import ExtremePointsd, extreme_points
+from .extreme_points import ExtremePointsd, RandExtremePointsd, extreme_points
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
@@ -45,6 +45,7 @@ __all__ = [
     "Photograph",
     "Photographd",
     "PredictedMaskd",
+    "RandExtremePointsd",
     "RegionMap",
     "RegionMapd",
     "SaveLabelMapd",

@@ -25,9 +25,10 @@ class AxialOrientation(Orientation):
 
     Args:
         axcodes: where the axes shall point to; the third is `S` or `I`, so that slices along it are axial.
+        picture_axcodes: the same for images whose file states no direction, such as PNG; default: `axcodes`.
 
     Raises:
-        ValueError: `axcodes` does not name three axes, the third of them `S` or `I`.
+        ValueError: codes that do not name three axes, the third of them `S` or `I`.
 
     Example:
         >>> import torch
@@ -38,25 +39,34 @@ class AxialOrientation(Orientation):
         ([[[3.0, 1.0], [2.0, 0.0]]], [[[0.0, 1.0], [2.0, 3.0]]])
     """
 
-    def __init__(self, axcodes: str) -> None:
-        check_axcodes(axcodes)
-        if axcodes[2] not in "IS":
-            raise ValueError(f"`axcodes` must end with S or I, so that slices are axial, got {axcodes!r}.")
+    def __init__(self, axcodes: str, picture_axcodes: str | None = None) -> None:
+        pictures = axcodes if picture_axcodes is None else picture_axcodes
+        for name, codes in (("axcodes", axcodes), ("picture_axcodes", pictures)):
+            check_axcodes(codes)
+            if codes[2] not in "IS":
+                raise ValueError(f"`{name}` must end with S or I, so that slices are axial, got {codes!r}.")
         super().__init__(axcodes, labels=None)
         self.plane = Orientation(axcodes[:2], labels=None)
+        self.picture = Orientation(pictures[:2], labels=None)
 
     def __call__(self, data_array: Tensor, lazy: bool | None = None) -> Tensor:
         """The turned `(C, H, W)` or `(C, H, W, D)`."""
-        return super().__call__(data_array, lazy) if data_array.ndim != 3 else self.plane(data_array, lazy)
+        if data_array.ndim != 3:
+            return super().__call__(data_array, lazy)
+        return self._of_slice(data_array)(data_array, lazy)
 
     def inverse(self, data: Tensor) -> Tensor:
         """The axes as they were."""
         if data.ndim != 3:
             return super().inverse(data)
-        affine = self.plane.pop_transform(data)[TraceKeys.EXTRA_INFO]["original_affine"]
+        affine = self._of_slice(data).pop_transform(data)[TraceKeys.EXTRA_INFO]["original_affine"]
         back = Orientation("".join(aff2axcodes(to_affine_nd(2, affine))), labels=None)
         with back.trace_transform(False):
             return back(data)
+
+    def _of_slice(self, data: Tensor) -> Orientation:
+        """What turns this 2D image: MONAI notes the affine of files that state one."""
+        return self.plane if "original_affine" in getattr(data, "meta", {}) else self.picture
 
 
 class AxialOrientationd(MapTransform, InvertibleTransform):
@@ -70,9 +80,15 @@ class AxialOrientationd(MapTransform, InvertibleTransform):
         torch.Size([1, 4, 6, 3])
     """
 
-    def __init__(self, keys: KeysCollection, axcodes: str, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        axcodes: str,
+        allow_missing_keys: bool = False,
+        picture_axcodes: str | None = None,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.turn = AxialOrientation(axcodes)
+        self.turn = AxialOrientation(axcodes, picture_axcodes)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Copy of the dictionary with turned images."""

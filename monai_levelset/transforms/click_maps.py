@@ -43,7 +43,8 @@ def click_maps(
         `(len(channels), H, W)` in [0, 1], float32; of N slices `(len(channels), H, W, N)`.
 
     Raises:
-        ValueError: `points` is neither `(4, 2)` nor `(N, 4, 2)`; unknown channels or `variant`; `fwhm` not positive.
+        ValueError: `points` is neither `(4, 2)` nor `(N, 4, 2)`; unknown channels or `variant`; `fwhm` not
+            positive.
 
     Example:
         >>> points = torch.tensor([[0.0, 2.0], [4.0, 2.0], [2.0, 0.0], [2.0, 4.0]])
@@ -140,10 +141,8 @@ def _check(channels: Sequence[str], variant: str) -> None:
 
 
 def _check_image(key: Hashable, image: Sequence[int], points: Sequence[int]) -> None:
-    if len(image) not in (3, 4):
-        raise ValueError(f"'{key}' must be a slice (C, H, W) or N of them, got shape {tuple(image)}.")
-    crops = tuple(image[3:])
-    if tuple(points) != (*crops, 4, 2):
+    if len(image) not in (3, 4) or tuple(points) != (*image[3:], 4, 2):
         raise ValueError(
-            f"'{key}' of shape {tuple(image)} needs points of shape {(*crops, 4, 2)}, got {tuple(points)}."
+            f"'{key}' must be a slice (C, H, W) with points (4, 2), or N slices (C, H, W, N) with points "
+            f"(N, 4, 2), got the shapes {tuple(image)} and {tuple(points)}."
         )

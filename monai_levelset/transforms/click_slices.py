@@ -32,8 +32,8 @@ _LOG = logging.getLogger(__name__)
 class ClickSlices(InvertibleTransform, Transform):
     """A crop of every (structure, slice) with four clicks, side by side on a last axis; invertible.
 
-    A 2D network is then run on each crop as on the slices of a volume (`SliceBatchInferer`). Each crop is that
-    of `ClickBoxCrop`: the box of its clicks with a margin, resized.
+    A 2D network is then run on each crop as on the slices of a volume (`SliceBatchInferer`). Each crop is
+    that of `ClickBoxCrop`: the box of its clicks with a margin, resized.
 
     What has none to three clicks is left out, and a message in the log says where clicks are missing. Without
     any four clicks there is one crop of the whole (first) slice, so that a network can run; the inverse is
@@ -93,7 +93,11 @@ class ClickSlices(InvertibleTransform, Transform):
             return out
         crops = MetaTensor(out).copy_meta_from(img)
         if get_track_meta():
-            info = {"mode": "area", "slots": slots, "boxes": [[list(ends) for ends in box] for box in boxes]}
+            info: dict[str, Any] = {
+                "mode": "area",
+                "slots": slots,
+                "boxes": [[list(ends) for ends in box] for box in boxes],
+            }
             info |= {"whole": list(img.shape[1:]), "structures": len(by_object)}
             self.push_transform(crops, extra_info=info)
         return crops

@@ -60,12 +60,8 @@ def extreme_points(
     return moved.clamp_min(0).minimum(torch.tensor(inside.shape) - 1.0)
 
 
-class ExtremePointsd(Transform, RandomizableTrait):
-    """Add the extreme points of an object in the label to the data, simulating the four clicks of a user.
-
-    Belongs after the augmentation, so that the points are those of the turned and scaled label. Random
-    numbers come from torch's global generator: `torch.manual_seed` repeats them, and a `DataLoader` gives
-    every worker its own. A `CacheDataset` does not cache the points.
+class ExtremePointsd(Transform):
+    """Add the extreme points of an object in the label to the data: the four clicks of a careful user.
 
     Args:
         label_key: key of the label, `(C, H, W)`.
@@ -74,10 +70,9 @@ class ExtremePointsd(Transform, RandomizableTrait):
         values: the label's values that make up the object, such as (1, 2) for an optic disc with its cup;
             default: all but 0.
         channel: the label's channel.
-        jitter: largest displacement, pixels.
 
     Raises:
-        ValueError: `jitter` is negative; on calling, the label is no slice with channels.
+        ValueError: on calling, the label is no slice with channels.
 
     Example:
         >>> label = torch.tensor([[[0, 1, 1], [0, 1, 2]]])
@@ -88,6 +83,8 @@ class ExtremePointsd(Transform, RandomizableTrait):
         True
     """
 
+    jitter = 0.0
+
     def __init__(
         self,
         label_key: str = "label",
@@ -95,12 +92,10 @@ class ExtremePointsd(Transform, RandomizableTrait):
         *,
         values: int | Sequence[int] | None = None,
         channel: int = 0,
-        jitter: float = 0.0,
     ) -> None:
-        _check_jitter(jitter)
         self.label_key, self.points_key = label_key, points_key
         self.values = None if values is None else torch.tensor(values).flatten()
-        self.channel, self.jitter = channel, jitter
+        self.channel = channel
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Copy of the dictionary with the points."""
@@ -112,6 +107,39 @@ class ExtremePointsd(Transform, RandomizableTrait):
         found = bool(mask.any())
         points = extreme_points(mask, jitter=self.jitter) if found else torch.full((4, 2), torch.nan)
         return {**data, self.points_key: points}
+
+
+class RandExtremePointsd(ExtremePointsd, RandomizableTrait):
+    """`ExtremePointsd` with the noise of a hurried user.
+
+    Belongs after the augmentation, so that the points are those of the turned and scaled label. Random
+    numbers come from torch's global generator: `torch.manual_seed` repeats them, and a `DataLoader` gives
+    every worker its own. A `CacheDataset` does not cache the points. For whole mini-batches, see
+    `SimulatedClicks`.
+
+    Args:
+        label_key: see `ExtremePointsd`.
+        points_key: see `ExtremePointsd`.
+        jitter: largest displacement along either axis, pixels. Zheng et al.: 5.
+        kwargs: further arguments of `ExtremePointsd`.
+
+    Raises:
+        ValueError: `jitter` is negative; see `ExtremePointsd`.
+
+    Example:
+        >>> label = torch.zeros(1, 40, 40)
+        >>> label[..., 10:30, 12:28] = 1
+        >>> points = RandExtremePointsd(jitter=2.0)({"label": label})["points"]
+        >>> bool((points[0, 0] - 10).abs() <= 2)
+        True
+    """
+
+    def __init__(
+        self, label_key: str = "label", points_key: str = "points", *, jitter: float = 5.0, **kwargs: Any
+    ) -> None:
+        super().__init__(label_key, points_key, **kwargs)
+        _check_jitter(jitter)
+        self.jitter = jitter
 
 
 def _plain(image: Tensor | NDArray[Any]) -> Tensor:

@@ -14,7 +14,7 @@ from monai.data import CacheDataset, DataLoader, MetaTensor
 from monai.transforms import Compose, get_extreme_points
 from torch import Tensor
 
-from monai_levelset.transforms.extreme_points import ExtremePointsd, extreme_points
+from monai_levelset.transforms.extreme_points import ExtremePointsd, RandExtremePointsd, extreme_points
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = (
@@ -126,7 +126,7 @@ def test_refused_masks_and_jitter() -> None:
         with pytest.raises(ValueError, match="0 or more"):
             extreme_points(torch.ones(4, 4), jitter=jitter)
         with pytest.raises(ValueError, match="0 or more"):
-            ExtremePointsd(jitter=jitter)
+            RandExtremePointsd(jitter=jitter)
 
 
 def test_points_of_every_class() -> None:
@@ -165,5 +165,5 @@ def test_volumes_are_refused() -> None:
 
 def test_a_cached_dataset_draws_anew() -> None:
     items = [{"label": disc((30, 30), (15, 15), 9)[None]}]
-    cached = CacheDataset(items, Compose([ExtremePointsd(jitter=5)]), num_workers=0, progress=False)
+    cached = CacheDataset(items, Compose([RandExtremePointsd(jitter=5)]), num_workers=0, progress=False)
     assert not torch.equal(cached[0]["points"], cached[0]["points"])
