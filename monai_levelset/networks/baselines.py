@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from monai.networks.blocks import Convolution
-from monai.networks.nets import BasicUNet
+from monai.networks.nets.basic_unet import BasicUNet, UpCat
 from torch import Tensor, nn
 
 from monai_levelset.levelset.precision import plain, wide
@@ -23,38 +23,51 @@ def baseline_network(
     out_channels: int,
     *,
     encoder: BackboneName = "resnet34",
+    output_stride: Literal[8, 16, 32] | None = None,
     width: float = 1.0,
+    stride_on_first: bool = False,
 ) -> nn.Module:
     """One of the networks in Table 2 of Zheng et al., by name: images `(B, in_channels, H, W)` to scores.
 
     Scores are logits `(B, out_channels, H, W)` of an image of any size. PSPNet and DeepLabv3+ stand on the
     same `DilatedResNet` as `DeepLevelSetNetwork`, so that a comparison changes nothing but what follows it,
     and start from the same weights, see `load_imagenet_weights`. The U-Net is MONAI's `BasicUNet` with the
-    channels of Ronneberger et al. (2015), 64 to 1024, batch norm and ReLU.
+    channels of Ronneberger et al. (2015), 64 to 1024, batch norm and ReLU. All can be traced (`ckpt_export`
+    with `use_trace`; another size of image needs no other trace), but not scripted.
 
     Args:
         name: `pspnet`, `deeplabv3plus` or `unet`.
         in_channels: channels of the image, maps of clicks included.
         out_channels: classes.
-        encoder: depth of the ResNet; the U-Net has none.
+        encoder: depth of the ResNet; the U-Net has none and heeds neither this nor its strides.
+        output_stride: of the ResNet; None for the paper's, 8 in PSPNet and 16 in DeepLabv3+.
         width: factor of all numbers of channels, below 1 for smaller networks without known weights.
+        stride_on_first: see `DilatedResNet`; True for the weights of Keras' ResNet-50.
 
     Raises:
-        ValueError: an unknown name or encoder.
+        ValueError: an unknown name, encoder or stride.
 
     Example:
         >>> network = baseline_network("unet", 5, 2, width=0.125)
         >>> network(torch.rand(1, 5, 61, 50)).shape
         torch.Size([1, 2, 61, 50])
     """
-    if name == "pspnet":
-        return PSPNet(in_channels, out_channels, encoder, width=width, head_channels=int(512 * width))
-    if name == "deeplabv3plus":
-        return DeepLabV3Plus(in_channels, out_channels, encoder, width=width, head_channels=int(256 * width))
-    if name != "unet":
+    if name not in get_args(BaselineName):
         raise ValueError(f"Unknown network {name!r}: choose one of {', '.join(get_args(BaselineName))}.")
-    features = [int(n * width) for n in (64, 128, 256, 512, 1024, 64)]
-    return _UNet(2, in_channels, out_channels, features, act="relu", norm="batch")
+    if name == "unet":
+        return _UNet(in_channels, out_channels, [int(n * width) for n in (64, 128, 256, 512, 1024, 64)])
+    if output_stride is None:
+        output_stride = 8 if name == "pspnet" else 16
+    kind, head = (PSPNet, 512) if name == "pspnet" else (DeepLabV3Plus, 256)
+    return kind(
+        in_channels,
+        out_channels,
+        encoder,
+        output_stride=output_stride,
+        width=width,
+        head_channels=int(head * width),
+        stride_on_first=stride_on_first,
+    )
 
 
 class PSPNet(nn.Module):
@@ -70,6 +83,7 @@ class PSPNet(nn.Module):
         output_stride: of the ResNet, 8 as in the paper; 16 and 32 are faster on a CPU.
         width: factor of the ResNet's number of channels.
         head_channels: within the head.
+        stride_on_first: see `DilatedResNet`; True for the weights of Keras' ResNet-50.
 
     Raises:
         ValueError: an unknown backbone or stride.
@@ -89,9 +103,12 @@ class PSPNet(nn.Module):
         output_stride: Literal[8, 16, 32] = 8,
         width: float = 1.0,
         head_channels: int = 512,
+        stride_on_first: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = DilatedResNet(in_channels, backbone, output_stride=output_stride, width=width)
+        self.backbone = DilatedResNet(
+            in_channels, backbone, output_stride=output_stride, width=width, stride_on_first=stride_on_first
+        )
         self.head = PyramidPoolingHead(self.backbone.channels[-1], out_channels, mid_channels=head_channels)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -116,6 +133,7 @@ class DeepLabV3Plus(nn.Module):
         output_stride: of the ResNet, 16 or 8 as in the paper; the dilations, 6, 12 and 18 at 16, follow.
         width: factor of the ResNet's number of channels.
         head_channels: after the ASPP and within the decoder.
+        stride_on_first: see `DilatedResNet`; True for the weights of Keras' ResNet-50.
 
     Raises:
         ValueError: an unknown backbone or stride.
@@ -135,9 +153,12 @@ class DeepLabV3Plus(nn.Module):
         output_stride: Literal[8, 16, 32] = 16,
         width: float = 1.0,
         head_channels: int = 256,
+        stride_on_first: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = DilatedResNet(in_channels, backbone, output_stride=output_stride, width=width)
+        self.backbone = DilatedResNet(
+            in_channels, backbone, output_stride=output_stride, width=width, stride_on_first=stride_on_first
+        )
         _, early, _, _, late = self.backbone.channels
         n, few = head_channels, max(1, 48 * head_channels // 256)
         rates = [rate * 16 // output_stride for rate in (6, 12, 18)]
@@ -157,7 +178,13 @@ class DeepLabV3Plus(nn.Module):
 
 
 class _UNet(BasicUNet):
-    """MONAI's U-Net for images of any size, also once traced; it halves them four times."""
+    """MONAI's U-Net, its images padded before it halves them four times: also traced, it takes any size."""
+
+    def __init__(self, in_channels: int, out_channels: int, features: list[int]) -> None:
+        super().__init__(2, in_channels, out_channels, features, act="relu", norm="batch")
+        for module in self.modules():
+            if isinstance(module, UpCat):
+                module.is_pad = False
 
     def forward(self, image: Tensor) -> Tensor:
         logits: Tensor = super().forward(_padded(plain(image), 16, 0))
@@ -165,11 +192,17 @@ class _UNet(BasicUNet):
 
 
 def _conv(in_channels: int, out_channels: int, size: int, dilation: int = 1) -> nn.Module:
-    """Convolution, batch norm, ReLU."""
-    found: nn.Module = Convolution(
-        2, in_channels, out_channels, kernel_size=size, dilation=dilation, norm="batch", act="relu", bias=False
+    conv: nn.Module = Convolution(
+        2,
+        in_channels,
+        out_channels,
+        kernel_size=size,
+        dilation=dilation,
+        norm="batch",
+        act="relu",
+        bias=False,
     )
-    return found
+    return conv
 
 
 def _padded(image: Tensor, unit: int, more: int) -> Tensor:
