@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_levelset.data.click_files import write_clicks
+from monai_levelset.data.click_simulation import simulated_clicks
 from monai_levelset.data.dicom_folders import check_series, holds_slices, series_name
 from monai_levelset.data.sequences import one_sequence_per_case
 from monai_levelset.metrics.overlap import Labels
@@ -25,19 +27,7 @@ from monai_levelset.report.html import html_report
 from monai_levelset.report.overlay import choose_cases, middle_panel, overlay_figure
 from monai_levelset.report.table import cases_csv, text_table
 
-IMAGE_SUFFIXES = (
-    ".nii.gz",
-    ".nii",
-    ".nrrd",
-    ".mha",
-    ".mhd",
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".bmp",
-    ".tif",
-    ".tiff",
-)
+IMAGE_SUFFIXES = tuple(".nii.gz .nii .nrrd .mha .mhd .png .jpg .jpeg .bmp .tif .tiff".split())
 
 
 def evaluate(
@@ -51,6 +41,7 @@ def evaluate(
     spacing: Sequence[float] | float | None = None,
     postfix: str = "",
     metrics: str | None = None,
+    clicks: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score predictions against labels; write summary.json, cases.csv, overlays.png and report.html.
 
@@ -72,36 +63,41 @@ def evaluate(
         metrics: ``regions`` for maps whose numbers mean nothing: region covering, probabilistic Rand index
             and variation of information. Several people's labels of ``x.png`` are ``x_1.png``, ``x_2.png``,
             ... or the file ``x.mat`` of BSDS500. No overlays are drawn. Default: overlap and distances.
+        clicks: JSON file with the clicks for a bundle that segments what is clicked, see ``click_items``.
+            Default: the extreme points of the labels' structures, written to ``out/clicks.json``.
 
     Returns:
         The content of ``summary.json``: ``mean``, ``sd``, ``cases``, ``n``, ``missed``, ``unit`` of the
-        distances, ``extra``, ``command``, ``versions``.
+        distances, ``extra``, ``command``, ``versions``, and ``clicks`` where there were any.
 
     Raises:
         FileNotFoundError: if a folder is missing or empty, or no name is in both.
-        ValueError: if files do not lie on one grid, are not label maps or share a name.
+        ValueError: if files do not lie on one grid, are not label maps or share a name; clicks for a bundle
+            that takes none, or that do not fit the images.
     """
     command = _command(locals())
     if labels is None or out is None or (predictions is None) == (bundle is None):
         raise ValueError("give --labels, --out and either --predictions or --bundle with --images")
     if metrics not in (None, "regions"):
         raise ValueError(f"--metrics is regions or left out, got {metrics!r}")
+    if clicks is not None and bundle is None:
+        raise ValueError("--clicks is for the predictions of a --bundle; leave it out")
     Path(out).mkdir(parents=True, exist_ok=True)
+    clicked: dict[str, str] = {}
+    if predictions is None:
+        predictions, clicked = _predict(bundle, images, labels, Path(out), clicks)
     if metrics == "regions":
-        made = _predict(bundle, images, Path(out) / "predictions") if predictions is None else predictions
         return _evaluate_regions(
-            find_files(made, postfix=postfix), Path(made), Path(labels), Path(out), command
+            find_files(predictions, postfix=postfix), Path(predictions), Path(labels), Path(out), command
         )
     truths = find_files(labels)
     pictures = {} if images is None else _pictures(images, truths)
-    if predictions is None:
-        predictions = _predict(bundle, images, Path(out) / "predictions")
     found = find_files(predictions, postfix=postfix)
     extra = _check_names(found, truths, Path(predictions), Path(labels))
     pairs = {name: (found.get(name), truths[name]) for name in truths}
     summary = evaluate_arrays(_cases(pairs, spacing), labels=classes)
     summary |= {"unit": _unit(truths.values(), spacing), "extra": extra}
-    summary |= {"command": command, "versions": versions()}
+    summary |= {**clicked, "command": command, "versions": versions()}
     _write(Path(out), summary, _panels(pairs, pictures, summary, binary=classes is None))
     _print(Path(out), summary)
     return summary
@@ -125,11 +121,39 @@ def _evaluate_regions(
     return summary
 
 
-def _predict(bundle: str | Path | None, images: str | Path | None, out: Path) -> Path:
+def _predict(
+    bundle: str | Path | None,
+    images: str | Path | None,
+    labels: str | Path,
+    out: Path,
+    clicks: str | Path | None,
+) -> tuple[Path, dict[str, str]]:
+    """The folder of the predictions, and where clicks came from."""
     if bundle is None or images is None:
         raise ValueError("--bundle needs --images, the folder to make predictions for")
-    predict_folder(find_bundle(bundle), images, out)
-    return out
+    root, clicked = find_bundle(bundle), {} if clicks is None else {"clicks": str(clicks)}
+    if clicks is None and "clicks" in _inference(root):
+        clicks, clicked = _simulate(root, images, labels, out), {"clicks": "simulated from the labels"}
+    predict_folder(root, images, out / "predictions", clicks=clicks)
+    return out / "predictions", clicked
+
+
+def _simulate(bundle_root: Path, images: str | Path, labels: str | Path, out: Path) -> Path:
+    """The clicks that a perfect user would make."""
+    names, config = find_files(images), _inference(bundle_root)
+    truths = {name: path for name, path in find_files(labels).items() if name in names}
+    if not truths:
+        raise FileNotFoundError(f"{images} and {labels} have no file name in common, so nothing is clicked")
+    clicks = simulated_clicks(truths, config["structures"], axcodes=config.get("axcodes"))
+    write_clicks(clicks, out / "clicks.json")
+    return out / "clicks.json"
+
+
+def _inference(bundle_root: Path) -> dict[str, Any]:
+    from monai.bundle import ConfigParser
+
+    config: dict[str, Any] = ConfigParser.load_config_file(bundle_root / "configs" / "inference.json")
+    return config
 
 
 def find_files(folder: str | Path, *, postfix: str = "") -> dict[str, Path]:
@@ -318,7 +342,9 @@ def find_bundle(bundle: str | Path) -> Path:
     )
 
 
-def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path) -> dict[str, Path]:
+def predict_folder(
+    bundle_root: str | Path, images: str | Path, out: str | Path, *, clicks: str | Path | None = None
+) -> dict[str, Path]:
     """Run a bundle's inference on every image of a folder.
 
     The bundle's ``configs/inference.json`` is run with ``dataset_dir``, ``output_dir`` and ``datalist`` (a
@@ -329,18 +355,23 @@ def predict_folder(bundle_root: str | Path, images: str | Path, out: str | Path)
         bundle_root: the bundle's folder.
         images: folder of images.
         out: folder for the predictions.
+        clicks: JSON file with the clicks, for a bundle that segments what is clicked; see ``click_items``.
 
     Returns:
         The files written, by name without ending.
 
     Raises:
         FileNotFoundError: if there are no images, or the bundle wrote nothing.
+        ValueError: if there are clicks and the bundle takes none.
     """
-    from monai.bundle import ConfigParser, ConfigWorkflow
+    from monai.bundle import ConfigWorkflow
 
     root = Path(bundle_root).resolve()
-    settings: dict[str, Any] = {}
-    if "cases" not in ConfigParser.load_config_file(root / "configs" / "inference.json"):
+    settings: dict[str, Any] = {} if clicks is None else {"clicks": str(Path(clicks).absolute())}
+    config = _inference(root)
+    if clicks is not None and "clicks" not in config:
+        raise ValueError(f"{clicks}: the bundle {root.name} takes no clicks; leave them out")
+    if "cases" not in config:
         settings["datalist"] = [str(path.absolute()) for path in find_files(images).values()]
     Path(out).mkdir(parents=True, exist_ok=True)
     workflow = ConfigWorkflow(

@@ -55,6 +55,7 @@ def quickstart(bundle: str, out: str = "runs") -> dict[str, Any]:
         images=folder / "test" / "images",
         bundle=copy,
         out=report,
+        classes=recipe.get("classes"),
         metrics=recipe.get("metrics"),
     )
     print(f"\nmetrics   {report / 'summary.json'}")

@@ -10,6 +10,8 @@ from monai_levelset.data.checks import (
     check_splits,
     check_writable,
 )
+from monai_levelset.data.click_files import check_clicks, click_items, write_clicks
+from monai_levelset.data.click_simulation import simulated_clicks
 from monai_levelset.data.datalist import load_datalist, split_labeled, split_patients, write_datalist
 from monai_levelset.data.errors import show_reason_last
 from monai_levelset.data.label_free import label_free_items
@@ -26,16 +28,19 @@ __all__ = [
     "TwoStreamBatchSampler",
     "VolumeSliceDataset",
     "check_checkpoint",
+    "check_clicks",
     "check_folder",
     "check_items",
     "check_splits",
     "check_writable",
+    "click_items",
     "convert_sunnybrook",
     "label_free_items",
     "load_datalist",
     "load_section",
     "prepare",
     "show_reason_last",
+    "simulated_clicks",
     "slice_items",
     "split_labeled",
     "split_patients",
@@ -43,5 +48,6 @@ __all__ = [
     "sunnybrook_png_items",
     "training_items",
     "training_volumes",
+    "write_clicks",
     "write_datalist",
 ]

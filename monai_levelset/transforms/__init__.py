@@ -5,6 +5,7 @@ from .batch_augmentation import BatchAugmentation
 from .click_box import ClickBoxCrop, ClickBoxCropd, click_box
 from .click_maps import ClickMapsd, click_maps
 from .click_points import ClickPointsd, arrange_clicks, clicks_by_slice, interpolate_clicks, map_clicks
+from .click_slices import ClickSlices, ClickSlicesd
 from .confidence_map import confidence_map, extreme_point_heatmap
 from .extreme_points import ExtremePointsd, RandExtremePointsd, extreme_points
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
@@ -18,6 +19,7 @@ from .shape_priors import SaveShapePriors, draw_shape_priors
 from .simulated_clicks import SimulatedClicks, batch_extreme_points
 from .single_channel import SingleChannel, SingleChanneld
 from .slice_stack import CentreSlice, stack_slices
+from .structure_label_map import StructureLabelMapd
 from .structure_mask import StructureMaskd
 from .through_plane import ThroughPlaneLast, ThroughPlaneLastd
 
@@ -30,6 +32,8 @@ __all__ = [
     "ClickBoxCropd",
     "ClickMapsd",
     "ClickPointsd",
+    "ClickSlices",
+    "ClickSlicesd",
     "ExtremePointsd",
     "FillLabeld",
     "InPlaneCenterCrop",
@@ -53,6 +57,7 @@ __all__ = [
     "SimulatedClicks",
     "SingleChannel",
     "SingleChanneld",
+    "StructureLabelMapd",
     "StructureMaskd",
     "ThroughPlaneLast",
     "ThroughPlaneLastd",

@@ -57,11 +57,11 @@ class StructureLabelMapd(MapTransform):
         return changed
 
     def _label_map(self, probabilities: Tensor) -> Tensor:
-        is_meta = isinstance(probabilities, MetaTensor)
-        plain = probabilities.as_tensor() if is_meta else torch.as_tensor(probabilities)
+        found = probabilities
+        plain = found.as_tensor() if isinstance(found, MetaTensor) else torch.as_tensor(found)
         masks = plain > self.threshold
         if self.nested and masks[0].any():
             masks = masks & masks[:1]
         values = torch.arange(1, len(masks) + 1, dtype=torch.float32, device=plain.device)
         label = (masks * values.view(-1, *[1] * (plain.ndim - 1))).amax(0, keepdim=True)
-        return MetaTensor(label).copy_meta_from(probabilities) if is_meta else label
+        return MetaTensor(label).copy_meta_from(found) if isinstance(found, MetaTensor) else label
