@@ -22,7 +22,7 @@ class DeepLevelSetNetwork(nn.Module):
     Features of four depths of the ResNet (stride 2, 4, 8 and 8) are brought to 64 channels each and to stride
     4, and joined. On them stand heads with pyramid pooling, whose maps are interpolated to the image:
 
-    * phi_0, the truncated signed distance, `limit * tanh(./limit)`, positive inside;
+    * phi_0, the truncated signed distance, `limit * tanh(.)`, positive inside;
     * the motion field V, not bounded; the contour moves by -V, see `MotionForce`;
     * g in [0, 1], the weight of curvature;
     * class probabilities P of background and object, for the boundary loss; they play no part in the result.
@@ -140,7 +140,7 @@ class DeepLevelSetNetwork(nn.Module):
         probability = logits["probability"].softmax(1) if "probability" in logits else None
         if "mask" in logits:
             return DeepLevelSetOutput(logits["mask"], probability=probability)
-        phi0 = self.limit * torch.tanh(logits["phi0"] / self.limit)
+        phi0 = self.limit * torch.tanh(logits["phi0"])
         g = logits["modulation"].sigmoid()
         phi = self._evolved(phi0, logits["motion"], g, self.steps)
         return DeepLevelSetOutput(phi, phi0, logits["motion"], probability, g)

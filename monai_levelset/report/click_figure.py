@@ -43,10 +43,11 @@ Drawing = Callable[["Axes"], None]
 def click_figure(case: DeepLevelSetCase) -> Figure:
     """Image with clicks, heat map, confidence map, phi_0, motion, modulation, probability, phi_1 ... phi_T.
 
-    Maps that the network does not have are left out. In the panel of the motion field, the colour is |V| and
-    the arrows are -V: they point where the contour moves, since phi_t = <V, grad phi> carries it against V;
-    the longest are as long as their distance. The steps show the start in yellow, the truth in blue and phi_t
-    in red, with the Dice of phi_t > 0. Without steps there is one such panel, of phi_0 itself.
+    Maps that the network does not have are left out; numbers in a corner are the ends of the colour scale.
+    In the panel of the motion field the colour is |V| and the arrows are -V: they point where the contour
+    moves, since phi_t = <V, grad phi> carries it against V; the longest are as long as they are apart. The
+    steps show the start in yellow, the truth in blue and phi_t in red, with the Dice of phi_t > 0. Without
+    evolution the last panel is the mask.
 
     Args:
         case: what to draw.
@@ -60,19 +61,20 @@ def click_figure(case: DeepLevelSetCase) -> Figure:
         >>> points = np.array([[7.5, 15.5], [23.5, 15.5], [15.5, 7.5], [15.5, 23.5]])
         >>> figure = click_figure(DeepLevelSetCase(r, r < 8, points, np.stack([12 - r, 10 - r, 8 - r])))
         >>> [axes.get_title() for axes in figure.axes]
-        ['image, clicks and truth', 'start φ₀', 'φ₁', 'φ₂, the result']
+        ['image, clicks and truth', 'φ₀, signed distance', 'φ₁', 'φ₂, the result']
     """
     drawings = _drawings(case)
     columns = _columns(len(drawings))
     rows = -(-len(drawings) // columns)
-    height, width = case.truth.shape
-    figure = new_figure(SIDE * columns, (SIDE * height / width + 0.2) * rows + 0.3)
+    height = SIDE * min(case.truth.shape[0] / case.truth.shape[1], 1.6)
+    figure = new_figure(SIDE * columns, (height + 0.17) * rows + 0.25)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, draw in zip(grid, drawings, strict=False):
         draw(axes)
     for axes in grid[len(drawings) :]:
         axes.remove()
-    legend(figure, {"start": INITIAL, "ground truth": TRUTH, "result": PREDICTION})
+    start = {"start": INITIAL} if case.steps else {}
+    legend(figure, start | {"ground truth": TRUTH, "result": PREDICTION})
     return figure
 
 
@@ -83,18 +85,14 @@ def _columns(panels: int) -> int:
 
 def _drawings(case: DeepLevelSetCase) -> list[Drawing]:
     """The panels in order."""
-    order = ("heatmap", "confidence", "phi", "motion", "modulation", "probability")
-    found: dict[str, Drawing] = {name: _map(case, name) for name in case.maps}
-    found["phi"] = lambda axes: _draw_start(axes, case)
-    if case.motion is not None:
-        motion = case.motion
-        found["motion"] = lambda axes: _draw_motion(axes, case, motion)
-    names = [name for name in order if name in found] + [name for name in found if name not in order]
-    steps = range(1, case.steps + 1) if case.steps else (0,)
+    clicks = [name for name in ("heatmap", "confidence") if name in case.maps]
     return [
         lambda axes: _draw_clicks(axes, case),
-        *(found[name] for name in names),
-        *(_step(case, step) for step in steps),
+        *(_map(case, name) for name in clicks),
+        lambda axes: _draw_start(axes, case),
+        *([] if case.motion is None else [_motion(case, case.motion)]),
+        *(_map(case, name) for name in case.maps if name not in clicks),
+        *(_step(case, step) for step in range(min(1, case.steps), case.steps + 1)),
     ]
 
 
@@ -108,30 +106,18 @@ def _map(case: DeepLevelSetCase, name: str) -> Drawing:
 
 
 def _step(case: DeepLevelSetCase, step: int) -> Drawing:
-    name = phi_name(step) if case.motion is not None or case.steps else "mask"
+    name = "φ" + str(step).translate(_SUBSCRIPTS) if _is_level_set(case) else "mask"
     panel = Panel(
         case.image,
-        {INITIAL: case.phis[0], TRUTH: case.truth > 0, PREDICTION: case.phis[step]},
+        ({INITIAL: case.phis[0]} if step else {}) | {TRUTH: case.truth > 0, PREDICTION: case.phis[step]},
         title=f"{name}, the result" if step == case.steps else name,
-        note=f"Dice {case.dice(step):.3f}",
+        note=f"Dice {case.dice(case.phis[step]):.3f}",
     )
     return lambda axes: draw_panel(axes, panel)
 
 
-def phi_name(step: int) -> str:
-    """Name of a level set.
-
-    Args:
-        step: its number.
-
-    Returns:
-        Text with a subscript.
-
-    Example:
-        >>> phi_name(12)
-        'φ₁₂'
-    """
-    return "φ" + str(step).translate(_SUBSCRIPTS)
+def _is_level_set(case: DeepLevelSetCase) -> bool:
+    return case.motion is not None or case.steps > 0
 
 
 def _draw_clicks(axes: Axes, case: DeepLevelSetCase) -> None:
@@ -145,23 +131,32 @@ def _draw_clicks(axes: Axes, case: DeepLevelSetCase) -> None:
 def _draw_start(axes: Axes, case: DeepLevelSetCase) -> None:
     phi = case.phis[0]
     limit = max(float(np.abs(phi).max()), 1e-6)
-    title = "start φ₀" if case.motion is not None or case.steps else "logit of the mask"
+    title = "φ₀, signed distance" if _is_level_set(case) else "logit of the mask"
     _draw_map(axes, phi, title, "PuOr", -limit, limit)
-    _draw_line(axes, phi, INITIAL)
+    _draw_line(axes, phi, INITIAL if case.steps else PREDICTION)
 
 
-def _draw_motion(axes: Axes, case: DeepLevelSetCase, motion: NDArray[Any]) -> None:
+def _motion(case: DeepLevelSetCase, motion: NDArray[Any]) -> Drawing:
     size = np.hypot(*motion)
     high = max(float(np.percentile(size, 99)), 1e-6)
-    _draw_map(axes, size, "|V|; arrows −V: the contour's way", "viridis", 0.0, high)
-    stride = max(round(max(size.shape) / _ARROWS), 1)
-    rows, columns = (np.arange(stride // 2, length, stride) for length in size.shape)
-    v = -motion[:, rows[:, None], columns] * np.minimum(1, high / np.maximum(size, 1e-9))[rows[:, None], columns]
-    style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": high / stride, "pivot": "mid"}
+
+    def draw(axes: Axes) -> None:
+        _draw_map(axes, size, "motion of the contour, −V", "viridis", 0.0, high)
+        _draw_arrows(axes, -motion * (high / np.maximum(size, high)), high)
+        _draw_line(axes, case.phis[0], INITIAL if case.steps else PREDICTION)
+        _draw_line(axes, case.truth > 0, TRUTH)
+
+    return draw
+
+
+def _draw_arrows(axes: Axes, field: NDArray[Any], longest: float) -> None:
+    """Some arrows of a field `(2, rows, columns)`; one of length `longest` reaches to its neighbour."""
+    stride = max(round(max(field.shape) / _ARROWS), 1)
+    y, x = (np.arange(stride // 2, length, stride) for length in field.shape[1:])
+    rows, columns = field[:, y[:, None], x]
+    style: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": longest / stride, "pivot": "mid"}
     style |= {"width": 0.008, "headwidth": 3.5, "headlength": 4.0, "headaxislength": 3.6}
-    axes.quiver(columns, rows, v[1], v[0], color="white", **style)
-    _draw_line(axes, case.phis[0], INITIAL)
-    _draw_line(axes, (case.truth > 0).astype(int), TRUTH)
+    axes.quiver(x, y, columns, rows, color="white", **style)
 
 
 def _draw_line(axes: Axes, values: NDArray[Any], colour: str) -> None:
@@ -180,11 +175,14 @@ def _draw_map(axes: Axes, values: NDArray[Any], title: str, colours: str, low: f
     bar = axes.inset_axes((0.56, 0.05, 0.4, 0.04))
     bar.imshow(np.linspace(0, 1, 64)[None], cmap=drawn.get_cmap(), aspect="auto")
     bar.set(xticks=[], yticks=[])
+    bar.spines[:].set(color="white", linewidth=0.7)
     for value, place in ((low, "left"), (high, "right")):
         style: dict[str, Any] = {"fontsize": 6.5, "color": "white", "ha": place, "va": "bottom"}
-        text = axes.text(0.56 if place == "left" else 0.96, 0.1, _short(value), transform=axes.transAxes, **style)
+        text = axes.text(
+            0.56 if place == "left" else 0.96, 0.1, _short(value), transform=axes.transAxes, **style
+        )
         text.set_path_effects([withStroke(linewidth=1.4, foreground="black")])
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}".replace("-", "−")
+    return f"{value:.{2 if abs(value) >= 0.01 else 1}g}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""One case as the deep level set sees it: image, clicks, the network's maps, and the contour at every step."""
+"""One case as the deep level set sees it: image, clicks, the network's maps, the contour at every step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DeepLevelSetCase:
         >>> y, x = np.mgrid[:32, :32] - 15.5
         >>> r = np.hypot(x, y)
         >>> case = DeepLevelSetCase(r, r < 8, np.full((4, 2), np.nan), np.stack([12 - r, 10 - r, 8 - r]))
-        >>> case.steps, case.dice(2)
+        >>> case.steps, case.dice(case.phis[2])
         (2, 1.0)
     """
 
@@ -76,9 +76,28 @@ class DeepLevelSetCase:
         """T, 0 without evolution."""
         return len(self.phis) - 1
 
-    def dice(self, step: int) -> float:
-        """Dice of phi_step > 0; 1 where it and the truth are empty."""
-        return case_metrics(self.phis[step] > 0, self.truth > 0, distances=False)["dice"]
+    def dice(self, phi: NDArray[Any]) -> float:
+        """Dice of phi > 0, `(rows, columns)`, with the truth; 1 where both are empty."""
+        return case_metrics(phi > 0, self.truth > 0, distances=False)["dice"]
+
+    def transposed(self) -> DeepLevelSetCase:
+        """Rows and columns exchanged: a case of axes (x, y), as pictures are loaded, the way they are shown.
+
+        Example:
+            >>> flat, points = np.zeros((4, 6)), np.arange(8.0).reshape(4, 2)
+            >>> case = DeepLevelSetCase(flat, flat, points, flat[None])
+            >>> turned = case.transposed()
+            >>> turned.phis.shape, turned.points[0].tolist()
+            ((1, 6, 4), [5.0, 4.0])
+        """
+        return DeepLevelSetCase(
+            np.swapaxes(self.image, 0, 1),
+            self.truth.T,
+            self.points[[2, 3, 0, 1]][:, ::-1],
+            np.swapaxes(self.phis, 1, 2),
+            {name: values.T for name, values in self.maps.items()},
+            None if self.motion is None else np.swapaxes(self.motion[::-1], 1, 2),
+        )
 
     @classmethod
     def from_network(
@@ -143,8 +162,8 @@ def _check_input(x: Tensor, image_channels: int, channels: Sequence[str]) -> Non
         raise ValueError(f"`image_channels` must be from 1 to the {len(x)} of `x`, got {image_channels}.")
     if len(x) - image_channels > len(channels):
         raise ValueError(
-            f"`channels` names {len(channels)} maps, but `x` has {len(x) - image_channels} channels after the "
-            f"image's {image_channels}; name them all, or correct `image_channels`."
+            f"`channels` names {len(channels)} maps, but `x` has {len(x) - image_channels} channels after "
+            f"the image's {image_channels}; name them all, or correct `image_channels`."
         )
 
 

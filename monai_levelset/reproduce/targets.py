@@ -28,7 +28,7 @@ class Stage:
 
     Attributes:
         name: of the stage and its folder.
-        override: name of the configuration file that is laid over `train.json`.
+        override: name of the configuration file that is laid over `train.json`; '' for none.
         after: the stage whose best network it starts from.
         settings: further entries of the configuration.
     """
@@ -88,8 +88,8 @@ class Target:
 
 
 def config_files(bundle: Path, *overrides: str, base: str = "train") -> list[str]:
-    """The base configuration and the overrides, each laid over what stands before it."""
-    return [str(bundle / "configs" / f"{name}.json") for name in (base, *overrides)]
+    """The base configuration and the overrides, each laid over what stands before it; '' is none."""
+    return [str(bundle / "configs" / f"{name}.json") for name in (base, *filter(None, overrides))]
 
 
 def _printed(*numbers: tuple[float, float]) -> dict[str, tuple[float, float]]:
