@@ -116,7 +116,7 @@ def _across(grid: Grid, axcodes: str | None) -> int:
 def _generator(seed: int, name: str) -> torch.Generator:
     import torch
 
-    return torch.Generator().manual_seed((seed << 32) + zlib.crc32(name.encode()))
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
 
 
 def _extremes(

@@ -82,6 +82,25 @@ def test_a_picture_as_on_a_screen(tmp_path) -> None:
     assert AxialOrientation("ARS")(loaded)[0].tolist() == picture.tolist()
 
 
+def test_pictures_can_have_codes_of_their_own(tmp_path) -> None:
+    """A file that states no direction is turned by `picture_axcodes`, there and back; others are not."""
+    from PIL import Image
+
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a.png")
+    nib.save(
+        nib.Nifti1Image(np.ones((3, 4), np.float32), affine_of((0, 1, 2), (1, 1, 1))), tmp_path / "a.nii"
+    )
+    turn = Compose([AxialOrientationd("image", "PLS", picture_axcodes="ARS")])
+    for name, codes in (("a.png", "ARS"), ("a.nii", "PLS")):
+        loaded = LoadImage(ensure_channel_first=True)(tmp_path / name)
+        data = turn({"image": loaded})
+        assert torch.equal(data["image"].as_tensor(), AxialOrientation(codes)(loaded).as_tensor())
+        data["pred"] = data["image"] * 2
+        back = Invertd("pred", turn, orig_keys="image")(data)["pred"]
+        assert torch.equal(back.as_tensor(), loaded.as_tensor() * 2)
+        assert back.applied_operations == []
+
+
 def test_a_nifti_slice_through_invertd(tmp_path) -> None:
     affine = affine_of((1, 0, 2), (-1, 1, 1))
     values = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -98,3 +117,5 @@ def test_a_nifti_slice_through_invertd(tmp_path) -> None:
 def test_refused_codes(codes: str) -> None:
     with pytest.raises(ValueError, match=r"axcodes"):
         AxialOrientation(codes)
+    with pytest.raises(ValueError, match=r"axcodes"):
+        AxialOrientation("PLS", picture_axcodes=codes)

@@ -106,6 +106,19 @@ def test_the_image_keeps_its_channels_affine_and_inverse() -> None:
     assert item["image"] is image
 
 
+def test_a_stack_of_crops_gets_the_maps_of_each() -> None:
+    points = torch.stack([POINTS, POINTS + 1, torch.full((4, 2), math.nan)])
+    points[1, 2] = math.nan
+    stack = click_maps(points, SHAPE, fwhm=6.0)
+    assert stack.shape == (2, *SHAPE, 3)
+    for k in range(3):
+        assert torch.equal(stack[..., k], click_maps(points[k], SHAPE, fwhm=6.0))
+    image = MetaTensor(torch.rand(1, *SHAPE, 3), meta={"a": 1})
+    data = ClickMapsd("image", fwhm=6.0)({"image": image, "points": points})
+    assert torch.equal(data["image"].as_tensor(), torch.cat([image.as_tensor(), stack]))
+    assert data["image"].meta["a"] == 1
+
+
 def test_plain_tensors_and_no_channels() -> None:
     image = torch.rand(1, 8, 8, dtype=torch.float16)
     data = {"image": image, "points": POINTS}
@@ -128,3 +141,5 @@ def test_refused_arguments() -> None:
         click_maps(torch.zeros(3, 2), SHAPE)
     with pytest.raises(ValueError, match="slice"):
         ClickMapsd("image")({"image": torch.rand(1, 4, 4, 4), "points": POINTS})
+    with pytest.raises(ValueError, match=r"\(1, 4, 4, 4\) and \(3, 4, 2\)"):
+        ClickMapsd("image")({"image": torch.rand(1, 4, 4, 4), "points": POINTS.expand(3, 4, 2)})

@@ -275,6 +275,66 @@ def test_clicks_find_the_object_in_a_file(name: str, tmp_path: Path) -> None:
     assert torch.equal(arrange_clicks(points), points)
 
 
+NAMES = ["disc", "cup"]
+DISC = [[2, 8], [14, 8], [8, 2], [8, 14]]
+CUP = [[6, 8], [10, 8], [8, 6], [8, 10]]
+
+
+def picture() -> MetaTensor:
+    return MetaTensor(torch.zeros(3, 17, 17), affine=np.eye(4))
+
+
+def test_structures_are_clicked_one_by_one() -> None:
+    request = {"image": picture(), "foreground": {"cup": CUP, "disc": DISC}}
+    points = ClickPointsd(structures=NAMES)(request)["points"]
+    assert points.tolist() == [DISC, CUP]
+    points = ClickPointsd(structures=NAMES)({"image": picture(), "foreground": {"cup": CUP}})["points"]
+    assert points[0].isnan().all()
+    assert points[1].tolist() == CUP
+    nothing = {"image": picture(), "foreground": {"cup": None, "disc": []}}
+    assert ClickPointsd(structures=NAMES)(nothing)["points"].isnan().all()
+
+
+@pytest.mark.parametrize("clicks", [CUP, CUP[:2], [], None])
+def test_a_list_is_one_structure(clicks: Any) -> None:
+    points = ClickPointsd(structures=NAMES)({"image": picture(), "foreground": clicks})["points"]
+    alone = ClickPointsd()({"image": picture(), "foreground": clicks})["points"]
+    assert points.shape == (1, 4, 2)
+    assert torch.equal(points[0].nan_to_num(-1), alone.nan_to_num(-1))
+
+
+def test_each_structure_is_interpolated_by_itself() -> None:
+    image = MetaTensor(torch.zeros(1, 24, 24, 7), affine=np.eye(4))
+    clicks = {
+        "disc": [[*p, k] for k in (0, 5) for p in cone(k).tolist()],
+        "cup": [[*p, k] for k in (2, 5) for p in cone(k).tolist()],
+    }
+    make = ClickPointsd(structures=NAMES, space="world", interpolate=True)
+    points = make({"image": image, "foreground": clicks})["points"]
+    assert points.shape == (2, 7, 4, 2)
+    clicked = [[True] * 6 + [False], [False] * 2 + [True] * 4 + [False]]
+    assert points.isfinite().flatten(2).all(2).tolist() == clicked
+    torch.testing.assert_close(points[0, :6], torch.stack([cone(k) for k in range(6)]), atol=1e-3, rtol=0)
+    assert torch.equal(points[0, 2:6], points[1, 2:6])
+
+
+def test_unknown_structures_are_named() -> None:
+    request = {"image": picture(), "foreground": {"cup": CUP, "lens": CUP, "rim": []}}
+    with pytest.raises(ValueError, match="'foreground' .*Unknown structure.* lens, rim; known are disc, cup"):
+        ClickPointsd(structures=NAMES)(request)
+    with pytest.raises(ValueError, match="list of points here, got those of cup, lens, rim"):
+        ClickPointsd()(request)
+    for names in ("disc", []):
+        with pytest.raises(ValueError, match="`structures` is a list of names"):
+            ClickPointsd(structures=names)
+
+
+def test_rounding_errors_of_an_affine_do_not_move_points() -> None:
+    image = MetaTensor(torch.zeros(1, 17, 17), affine=np.diag([1 / 3, 1 / 3, 1, 1]))
+    image.meta["original_affine"] = np.diag([1 / 3 + 1e-7, 1 / 3 - 1e-7, 1, 1])
+    assert ClickPointsd()({"image": image, "foreground": DISC})["points"].tolist() == DISC
+
+
 def test_refused_requests() -> None:
     image = MetaTensor(torch.zeros(1, 8, 8, 8), affine=np.eye(4))
     with pytest.raises(ValueError, match="no 'original_affine'.*space='world'"):
