@@ -271,6 +271,14 @@ def test_bundle_predicts_then_is_scored(folders: dict[str, Path], bundle: Path) 
     ]
 
 
+def test_clicks_for_a_bundle_that_takes_none(folders: dict[str, Path], bundle: Path) -> None:
+    places = {"labels": folders["labels"], "out": folders["out"], "images": folders["images"]}
+    with pytest.raises(ValueError, match=r"mine.json: the bundle threshold_segmentation takes no clicks"):
+        evaluate(bundle=bundle, clicks="mine.json", **places)
+    assert not (folders["out"] / "predictions").exists()
+    assert "clicks" not in evaluate(bundle=bundle, **places)
+
+
 def test_bundle_found_by_name(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.move(bundle, tmp_path / "bundles" / bundle.name)

@@ -106,6 +106,7 @@ def test_it_draws_trains_and_evaluates_as_the_recipe_says(
     assert summary == {"mean": {"dice": 0.5}}
     assert stubs.evaluated["bundle"] == folder / "bundle"
     assert stubs.evaluated["out"] == folder / "report"
+    assert (stubs.evaluated["classes"], stubs.evaluated["metrics"]) == (None, None)
     printed = capsys.readouterr().out
     for path in ("report/summary.json", "report/overlays.png", "report/report.html"):
         assert str(folder / path) in printed
