@@ -51,9 +51,7 @@ class DeepLevelSetTrainer(UpdateTrainer):
         ['boundary', 'cross_entropy', 'direction', 'distance', 'loss']
     """
 
-    def __init__(
-        self, *, loss_function: DeepLevelSetLoss, warm_up_updates: int = 0, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, loss_function: DeepLevelSetLoss, warm_up_updates: int = 0, **kwargs: Any) -> None:
         if warm_up_updates < 0:
             raise ValueError(f"`warm_up_updates` must not be negative, got {warm_up_updates}.")
         super().__init__(loss_function=loss_function, **kwargs)

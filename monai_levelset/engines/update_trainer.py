@@ -46,7 +46,7 @@ class UpdateTrainer(SupervisedTrainer):
         on_cpu = torch.device(kwargs["device"]).type == "cpu"
         # MONAI scales the loss for CUDA's float16; on a CPU autocast means bfloat16, which needs no scaling.
         super().__init__(decollate=False, amp=amp and not on_cpu, **kwargs)
-        self.amp = amp
+        self.autocast = amp
         self.augment, self.scheduler, self.max_updates = augment, scheduler, max_updates
         self.max_grad_norm = max_grad_norm
         self.state.updates = 0
@@ -80,7 +80,7 @@ class UpdateTrainer(SupervisedTrainer):
             image, target = self.augment(image, target)
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.state.device.type, enabled=self.amp):
+        with torch.autocast(self.state.device.type, enabled=self.autocast):
             scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
         losses = dict(criterion(scores.float() if isinstance(scores, Tensor) else scores, target))
         self.state.output = {Keys.IMAGE: image, Keys.LABEL: target, Keys.PRED: scores, **losses}
