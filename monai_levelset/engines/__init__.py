@@ -1,6 +1,6 @@
 """Ignite trainers, memory replay, and what a run saves."""
 
-from .checkpoint import BestNetwork, RandomState, RunCheckpoint
+from .checkpoint import BestNetwork, LastNetwork, RandomState, RunCheckpoint
 from .deep_level_set_trainer import DeepLevelSetTrainer
 from .fcn_level_set_trainer import FCNLevelSetTrainer
 from .memory_replay import MemoryReplay
@@ -14,6 +14,7 @@ __all__ = [
     "DeepLevelSetTrainer",
     "FCNLevelSetTrainer",
     "ImageNetWeights",
+    "LastNetwork",
     "MemoryReplay",
     "PretrainedWeights",
     "RandomState",

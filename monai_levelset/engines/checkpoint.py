@@ -176,6 +176,36 @@ class BestNetwork:
         self.value = state["value"]
 
 
+class LastNetwork:
+    """Keep the weights at the end of a training that nothing judges: there are no cases to spare for it.
+
+    Args:
+        path: file for the bare `state_dict`.
+        network: the network; its wrapper for parallel training is looked through.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "model.pt"
+        >>> engine = Engine(lambda engine, batch: None)
+        >>> LastNetwork(path, nn.Linear(1, 1)).attach(engine)
+        >>> state = engine.run([0])
+        >>> sorted(torch.load(path, weights_only=True))
+        ['bias', 'weight']
+    """
+
+    def __init__(self, path: str | Path, network: nn.Module) -> None:
+        self.path, self.network = Path(path), network
+
+    def attach(self, engine: Engine) -> None:
+        """Save when the engine has completed, on the first rank only."""
+        engine.add_event_handler(Events.COMPLETED, self.save)
+
+    def save(self) -> None:
+        """Write the file."""
+        if _is_first_rank():
+            save_atomically(_bare(self.network).state_dict(), self.path)
+
+
 def save_atomically(value: Any, path: str | Path) -> None:
     """`torch.save` under a temporary name, flushed to disk, then renamed: the file is never half."""
     with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:

@@ -16,7 +16,7 @@ from .update_trainer import UpdateTrainer
 
 
 class DeepLevelSetTrainer(UpdateTrainer):
-    """Training of the deep level set of Zheng et al.: warm-up, then cross entropy on H(phi_T) and boundary loss.
+    """Train the deep level set of Zheng et al.: warm-up, then cross entropy on H(phi_T) and boundary loss.
 
     One iteration is one update. During the first `warm_up_updates` the loss also draws phi_0 to the true
     distance and the motion field to its direction; the paper warms up for 5 of its 100 epochs.

@@ -38,7 +38,7 @@ class PretrainedWeights:
 
 
 class ImageNetWeights:
-    """Handler that starts the ResNet of a network from ImageNet, before any training; see `load_imagenet_weights`.
+    """Handler that starts the ResNet of a network from ImageNet; see `load_imagenet_weights`.
 
     Args:
         path: the file of weights.

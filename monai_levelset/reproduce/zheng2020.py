@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_levelset.data import training_items
 from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
-from monai_levelset.reproduce.stages import budget, read_json, setting, train
+from monai_levelset.reproduce.stages import read_json, setting, train, training_set
 from monai_levelset.reproduce.zheng2020_data import TestSet, find_data
 from monai_levelset.reproduce.zheng2020_figures import write_figures
 from monai_levelset.reproduce.zheng2020_notes import notes
@@ -54,7 +53,7 @@ def reproduce_clicks(
         data: see `find_data`.
         out: folder of the results.
         seeds: how many seeds.
-        epochs: passes over the training objects; None: the bundle's number of updates.
+        epochs: passes over the training objects; None: the target's number of updates.
         jobs: trainings at the same time, each on one thread.
         weights: ImageNet weights of a ResNet-50, from which the click networks then start; None: the
             bundle's own smaller network, from scratch.
@@ -100,19 +99,12 @@ def train_one(
     folder = out / "runs" / f"seed{seed}"
     if not read_json(data / "datalist.json").get("training"):
         return  # `find_data` has made sure that the training has finished
-    settings = {"amp": True, **({} if training == "unet" else start)}
-    plan = stage(training, settings)
-    updates = budget(click.target, plan)
+    plan = stage(training, {"amp": True, "keep_last": True, **({} if training == "unet" else start)})
+    updates = click.updates[training == "unet"]
     if epochs is not None:
-        count = len(training_items(data, cache_dir=out / "runs" / "slices", label_values=_values(click)))
-        count *= 1 if training == "unet" else len(click.structures)
-        updates = max(1, epochs * math.ceil(count / setting(click.target, plan, "batch_size")))
-    plan = stage(training, {**settings, "val_interval": updates})
+        items = training_set(click.target, plan, folder, data=data, seed=seed)
+        updates = epochs * math.ceil(len(items) / setting(click.target, plan, "batch_size"))
     train(click.target, plan, folder, data=data, seed=seed, updates=updates)
-
-
-def _values(click: ClickTarget) -> tuple[int, ...]:
-    return (0, *sorted({value for values in click.structures.values() for value in values}), 255)
 
 
 def score_seed(click: ClickTarget, tests: Mapping[str, TestSet], out: Path, seed: int) -> dict[str, Any]:

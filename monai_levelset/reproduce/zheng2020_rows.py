@@ -43,6 +43,7 @@ class ClickTarget:
         tolerance: of the boundary F-measure, pixels.
         paper: row -> metric -> the paper's number.
         unit: of the distances.
+        updates: of the click networks and of the U-Net.
         upright: whether the network's input has rows and columns as a viewer shows them; otherwise x and y.
     """
 
@@ -51,6 +52,7 @@ class ClickTarget:
     tolerance: float
     paper: Mapping[str, Mapping[str, float]]
     unit: str
+    updates: tuple[int, int]
     upright: bool
 
 
@@ -89,6 +91,7 @@ FUNDUS = ClickTarget(
         UNET: {"dice": 0.919, "hd": 2.7, "abd": 0.4},
     },
     unit="pixels",
+    updates=(120, 500),
     upright=False,
 )
 PROSTATE = ClickTarget(
@@ -105,6 +108,7 @@ PROSTATE = ClickTarget(
         UNET: _numbers(0.847, 0.024, 15.9, 1.9),
     },
     unit="mm",
+    updates=(120, 500),
     upright=True,
 )
 TARGETS = {click.target.name: click for click in (FUNDUS, PROSTATE)}

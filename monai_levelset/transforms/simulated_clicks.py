@@ -82,6 +82,8 @@ class SimulatedClicks:
         fwhm: width of a click in the heat map, pixels of the result.
         augment: (images, labels) -> (images, labels) of the views, before the clicks, such as
             `BatchAugmentation`.
+        normalize: maps the channels of all crops, `(B * C, *size)`, each by itself, before the maps are
+            appended; `NormalizeSlices()` where the network meets crops that are normalised each by itself.
 
     Raises:
         ValueError: a number out of range or an unknown name; on calling, a label with several channels.
@@ -106,13 +108,15 @@ class SimulatedClicks:
         variant: Variant = "zheng",
         fwhm: float = 10.0,
         augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        normalize: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.size = tuple(int(n) for n in ensure_tuple_rep(size, 2))
         _check_box(margin, margin_ratio, min(min_size, *self.size))
         _check_jitter(jitter)
         _check_maps(channels, variant)
         self.margin, self.margin_ratio, self.min_size, self.jitter = margin, margin_ratio, min_size, jitter
-        self.channels, self.variant, self.fwhm, self.augment = tuple(channels), variant, fwhm, augment
+        self.channels, self.variant, self.fwhm = tuple(channels), variant, fwhm
+        self.augment, self.normalize = augment, normalize
 
     def __call__(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs `(B, C + len(channels), *size)` and masks 0 or 1 `(B, 1, *size)` of `(B, C, H, W)`."""
@@ -124,6 +128,8 @@ class SimulatedClicks:
         low, high = self._box(points, label)
         grid = self._grid(low, high, label)
         crop = F.grid_sample(image, grid, align_corners=False)
+        if self.normalize is not None:
+            crop = self.normalize(crop.flatten(0, 1)).view_as(crop)
         mask = (F.grid_sample(label.to(image.dtype), grid, align_corners=False) > 0.5).to(image.dtype)
         scale = label.new_tensor(self.size) / (high - low)
         clicks = (points + 0.5 - low[:, None]) * scale[:, None] - 0.5
