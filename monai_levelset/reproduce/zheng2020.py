@@ -16,6 +16,7 @@ from monai_levelset.reproduce.zheng2020_figures import write_figures
 from monai_levelset.reproduce.zheng2020_notes import notes
 from monai_levelset.reproduce.zheng2020_objects import ClickedObjects
 from monai_levelset.reproduce.zheng2020_rows import (
+    BATCH,
     METRICS,
     ROWS,
     TARGETS,
@@ -99,11 +100,13 @@ def train_one(
     folder = out / "runs" / f"seed{seed}"
     if not read_json(data / "datalist.json").get("training"):
         return  # `find_data` has made sure that the training has finished
-    plan = stage(training, {"amp": True, "keep_last": True, **({} if training == "unet" else start)})
+    own = {} if training == "unet" else {"batch_size": BATCH, **start}
+    plan = stage(training, {"amp": True, "keep_last": True, **own})
     updates = click.updates[training == "unet"]
     if epochs is not None:
         items = training_set(click.target, plan, folder, data=data, seed=seed)
-        updates = epochs * math.ceil(len(items) / setting(click.target, plan, "batch_size"))
+        batch = own.get("batch_size", setting(click.target, plan, "batch_size"))
+        updates = epochs * math.ceil(len(items) / batch)
     train(click.target, plan, folder, data=data, seed=seed, updates=updates)
 
 

@@ -18,7 +18,7 @@ from monai_levelset.reproduce.zheng2020_rows import TRAININGS, ClickTarget
 
 #: Axes that slices of volumes are turned to, anterior at the top; a picture has them as a viewer shows it.
 AXCODES = "PLS"
-PHANTOMS = 40
+PHANTOMS = 24
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from monai_levelset.report import markdown_table
 from monai_levelset.reproduce.stages import setting
 from monai_levelset.reproduce.zheng2020_data import Found
-from monai_levelset.reproduce.zheng2020_rows import ELLIPSE, METRICS, UNET, ClickTarget, stage
+from monai_levelset.reproduce.zheng2020_rows import BATCH, ELLIPSE, METRICS, UNET, ClickTarget, stage
 
 _CLOSER = ("+CM+BD", "baseline"), ("+CM", "baseline"), ("+BD", "baseline"), ("+CM+BD", "DEXTR")
 
@@ -56,7 +56,7 @@ def _training(click: ClickTarget, summary: Mapping[str, Any]) -> str:
     size = setting(target, plan, "size")
     return (
         f"Click networks: {backbone}, {width:g} of its width, {start}, {size[0]} x {size[1]} pixels, "
-        f"{summary['updates']['cm-bd']} updates of {setting(target, plan, 'batch_size')} objects; all rows "
+        f"{summary['updates']['cm-bd']} updates of {BATCH} objects; all rows "
         f"alike. {UNET}: {summary['updates']['unet']} updates. The last network is scored, so the scored "
         "images choose nothing."
     )

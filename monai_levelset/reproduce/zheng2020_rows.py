@@ -8,6 +8,8 @@ from typing import Any
 
 from monai_levelset.reproduce.targets import Stage, Target
 
+#: Objects in an update of a click network; the paper has 10.
+BATCH = 6
 METRICS = ("dice", "rvd", "hd", "abd", "boundary_f")
 ELLIPSE, UNET = "ellipse through the clicks", "U-Net"
 
@@ -91,7 +93,7 @@ FUNDUS = ClickTarget(
         UNET: {"dice": 0.919, "hd": 2.7, "abd": 0.4},
     },
     unit="pixels",
-    updates=(120, 500),
+    updates=(100, 500),
     upright=False,
 )
 PROSTATE = ClickTarget(
@@ -108,7 +110,7 @@ PROSTATE = ClickTarget(
         UNET: _numbers(0.847, 0.024, 15.9, 1.9),
     },
     unit="mm",
-    updates=(120, 500),
+    updates=(80, 500),
     upright=True,
 )
 TARGETS = {click.target.name: click for click in (FUNDUS, PROSTATE)}
