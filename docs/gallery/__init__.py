@@ -29,6 +29,7 @@ MODULES = (
     "loss_level_set",
     "loss_deep_level_set",
     "loss_semi_supervised",
+    "clicks",
 )
 
 
@@ -38,6 +39,6 @@ def figures() -> dict[str, Callable[[], Figure]]:
     for name in MODULES:
         module = import_module(f".{name}", __name__)
         for function, draw in inspect.getmembers(module, inspect.isfunction):
-            if function.startswith(("force_", "loss_", "solver_")):
+            if function.startswith(("force_", "loss_", "solver_", "click_system")):
                 found[function] = draw
     return found

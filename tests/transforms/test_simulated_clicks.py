@@ -12,6 +12,7 @@ from monai_levelset.transforms import (
     BatchAugmentation,
     ClickBoxCropd,
     ClickMapsd,
+    NormalizeSlices,
     SimulatedClicks,
     batch_extreme_points,
     extreme_points,
@@ -112,6 +113,15 @@ def test_an_item_without_object_is_shown_whole_and_without_clicks() -> None:
     assert inputs[0, 1:].abs().max() == 0
     assert masks[0].sum() == 0
     assert inputs[1, 1:].amax((1, 2)).min() > 0.8
+
+
+def test_crops_are_normalized_each_by_itself() -> None:
+    image = torch.rand(2, 3, 64, 64) * torch.tensor([1.0, 50.0])[:, None, None, None] + 7
+    label = discs((32, 32, 12), (30, 34, 15))
+    clicks = SimulatedClicks(32, normalize=NormalizeSlices(), jitter=0.0)
+    crops = clicks(image, label)[0][:, :3]
+    assert crops.mean((2, 3)).abs().max() < 1e-4
+    assert torch.allclose(crops.std((2, 3)), torch.ones(2, 3), atol=0.01)
 
 
 def test_what_lies_outside_the_view_is_zero() -> None:
