@@ -19,6 +19,7 @@ from monai_levelset.report import (
     model_figure,
     save_figure,
 )
+from monai_levelset.report.drawing import zoom
 from monai_levelset.reproduce.stages import read_json
 from monai_levelset.reproduce.zheng2020_data import TestSet
 from monai_levelset.reproduce.zheng2020_objects import ClickedObject, ClickedObjects, network_of
@@ -50,15 +51,9 @@ def _write(click: ClickTarget, test: TestSet, ids: list[str], folder: Path, out:
     }
     masks = {row: _masks(click, row, objects[row], folder) for row in _SHOWN}
     rows = [
-        ModelRow(
-            each.item["id"],
-            _shown(each, np.asarray(load_volume(each.item["image"]).array)),
-            _shown(each, each.truth),
-            {row: _shown(each, masks[row][i]) for row in _SHOWN},
-        )
-        for i, each in enumerate(objects[_OURS].objects)
+        _row(each, {row: masks[row][i] for row in _SHOWN}) for i, each in enumerate(objects[_OURS].objects)
     ]
-    save_figure(model_figure(rows), out / f"models-{name}.png", dpi=110)
+    save_figure(model_figure(rows, crop=False), out / f"models-{name}.png", dpi=110)
     (out / "cases").mkdir(exist_ok=True)
     for each in objects[_OURS].objects:
         case = deep_level_set_case(click, each, folder / "cm-bd" / "model.pt")
@@ -81,6 +76,15 @@ def _masks(click: ClickTarget, row: str, objects: ClickedObjects, folder: Path) 
     if row == UNET:
         return unet_masks(click, weights, objects)
     return click_masks(click, TRAININGS[training], weights, objects)
+
+
+def _row(each: ClickedObject, masks: Mapping[str, NDArray[Any]]) -> ModelRow:
+    """The surroundings of the object; a model without clicks may find something anywhere."""
+    truth = _shown(each, each.truth)
+    window = zoom([truth], margin=0.4)
+    image = _shown(each, np.asarray(load_volume(each.item["image"]).array))
+    found = {row: _shown(each, mask)[window] for row, mask in masks.items()}
+    return ModelRow(str(each.item["id"]), image[window], truth[window], found)
 
 
 def _shown(each: ClickedObject, values: NDArray[Any]) -> NDArray[Any]:

@@ -48,7 +48,7 @@ def test_a_killed_training_goes_on_bit_for_bit(
 ) -> None:
     """Killed in the middle of an epoch, resumed from the end of the one before."""
     per_epoch = {"fundus": 2, "prostate": 5}[task]
-    settings = {"max_updates": 3 * per_epoch, "warm_up_updates": 1, "val_interval": per_epoch}
+    settings: dict[str, Any] = {"max_updates": 3 * per_epoch, "warm_up_updates": 1, "val_interval": per_epoch}
     settings |= {"batch_size": 4, "size": [48, 48], "view_size": [64, 64], "width": 0.125}
     bundle, data = BUNDLES[task], data_of(task)
     train(bundle, data, tmp_path / "whole", **settings)
@@ -145,7 +145,13 @@ def test_the_papers_kind_of_resnet_starts_from_imagenet(
     task: str, data_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Narrower here than the override says; no update changes a weight, the learning rate is 0."""
-    settings = {"width": 0.125, "learning_rate": 0.0, "max_updates": 1, "val_interval": 1, "batch_size": 2}
+    settings: dict[str, Any] = {
+        "width": 0.125,
+        "learning_rate": 0.0,
+        "max_updates": 1,
+        "val_interval": 1,
+        "batch_size": 2,
+    }
     torch.manual_seed(7)
     source = DilatedResNet(3, "resnet50", width=0.125).state_dict()
     torch.save({**source, "fc.weight": torch.rand(10, 256), "fc.bias": torch.rand(10)}, tmp_path / "r50.pth")
@@ -205,9 +211,9 @@ def test_two_processes_train_as_one(
     one, two = (scalars(tmp_path / name / "eval", "loss") for name in ("one", "two"))
     assert len(one) == 6
     np.testing.assert_allclose(two, one, rtol=1e-4 if frozen else 0.5)
-    (one,), (two,) = (scalars(tmp_path / name / "eval", "val_mean_dice") for name in ("one", "two"))
+    (alone,), (both,) = (scalars(tmp_path / name / "eval", "val_mean_dice") for name in ("one", "two"))
     if frozen:
-        assert two == pytest.approx(one, abs=1e-3)
+        assert both == pytest.approx(alone, abs=1e-3)
         return
     run_workflow(
         *(bundle, "train", "evaluate"),
@@ -218,4 +224,4 @@ def test_two_processes_train_as_one(
         output_dir=tmp_path / "scores",
     )
     ((_, kept), *_) = read_csv(tmp_path / "scores/metrics.csv")
-    assert float(kept) == pytest.approx(two, abs=1e-5)
+    assert float(kept) == pytest.approx(both, abs=1e-5)
