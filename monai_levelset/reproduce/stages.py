@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -80,6 +81,7 @@ def train(target: Target, stage: Stage, folder: Path, *, data: Path, seed: int, 
     write_json(started, settings)
     start = time.perf_counter()
     run_workflow(target.files(stage.override), target.folder, {**settings, "resume": resume})
+    gc.collect()  # engines and handlers refer to each other, and to the cached data
     write_json(
         done, {"settings": settings, "resumed": resume, "seconds": round(time.perf_counter() - start, 1)}
     )
