@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from monai.transforms.utils import get_largest_connected_component_mask
 from PIL import Image
 
 from monai_levelset.data import DataError, load_section, slice_items
@@ -87,7 +88,7 @@ def _real_prostate(data: Path, home: Path) -> dict[str, TestSet]:
         item["label"] = str(case / "Case00_segmentation.nii.gz")
         tests["promise12"] = TestSet(_slices([item], home.parent), "PROMISE12, one case, the whole gland")
     if (data / "prostate158" / "images").is_dir():
-        about = "Prostate158, pictures without pixel size; what is labelled, central gland with tumour"
+        about = "Prostate158, pictures without pixel size; the largest labelled region, central gland and tumour in it"
         tests["prostate158"] = TestSet(_pictures(data / "prostate158", home / "prostate158"), about)
     return tests
 
@@ -98,11 +99,12 @@ def _slices(items: list[Item], out: Path) -> list[Item]:
 
 
 def _pictures(source: Path, home: Path) -> list[Item]:
-    """Pictures with masks of two colours, which become label files of one."""
+    """Pictures with masks of two colours, whose largest region, of any colour, becomes a label file."""
     items = []
     for image in sorted((source / "images").glob("*.png")):
         with Image.open(source / "masks" / image.name) as mask:
-            inside = (np.asarray(mask.convert("RGB")) > 127).any(2)
+            coloured = (np.asarray(mask.convert("RGB")) > 127).any(2)
+        inside = get_largest_connected_component_mask(coloured[None])[0]
         label = home / image.name
         home.mkdir(parents=True, exist_ok=True)
         with atomic_path(label) as temporary:
