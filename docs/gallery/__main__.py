@@ -25,7 +25,8 @@ def main() -> None:
         parser.error(f"no figure is called {', '.join(unknown)}; there are: {', '.join(known)}")
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or known:
-        print(save(known[name](), options.out / f"{name}.png"))
+        colours = 255 if name.startswith("click_") else 96
+        print(save(known[name](), options.out / f"{name}.png", colours=colours))
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def save(figure: Figure, path: str | Path, *, dpi: int = 110, colours: int = 96)
         figure: the figure.
         path: the file.
         dpi: dots per inch.
-        colours: size of the palette.
+        colours: size of the palette; 96 do for grey pictures with lines, photographs and maps need 255.
 
     Returns:
         The path.
@@ -139,6 +139,7 @@ def save(figure: Figure, path: str | Path, *, dpi: int = 110, colours: int = 96)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=dpi, format="png", metadata={"Software": None})
     pixels = np.asarray(Image.open(buffer).convert("RGB"))
-    small = Image.fromarray(pixels).quantize(colours, Image.Quantize.MAXCOVERAGE, 2, dither=Image.Dither.NONE)
+    method = Image.Quantize.MAXCOVERAGE if colours <= 128 else Image.Quantize.MEDIANCUT
+    small = Image.fromarray(pixels).quantize(colours, method, 2, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     return Path(path)

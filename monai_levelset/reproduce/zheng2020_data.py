@@ -88,7 +88,7 @@ def _real_prostate(data: Path, home: Path) -> dict[str, TestSet]:
         item["label"] = str(case / "Case00_segmentation.nii.gz")
         tests["promise12"] = TestSet(_slices([item], home.parent), "PROMISE12, one case, the whole gland")
     if (data / "prostate158" / "images").is_dir():
-        about = "Prostate158, pictures without pixel size; the largest labelled region, central gland and tumour in it"
+        about = "Prostate158, pictures without pixel size; the largest labelled region (gland, tumour)"
         tests["prostate158"] = TestSet(_pictures(data / "prostate158", home / "prostate158"), about)
     return tests
 
