@@ -70,12 +70,12 @@ def find_data(click: ClickTarget, data: Path, out: Path, seeds: int) -> Found:
     if real:
         folder = out / "data" / "phantoms"
         generate_phantoms("prostate", folder, cases=PHANTOMS, seed=0)
+        tests = real
     else:
         folder = prepared(click.target, data, out)
-    section = scored_section(folder)
-    items = _slices(load_section(folder, section), out)
-    own = "phantoms" if real else section
-    tests = {**real, own: TestSet(items, f"{section} section, {folder.name}")}
+        section = scored_section(folder)
+        items = _slices(load_section(folder, section), out)
+        tests = {section: TestSet(items, f"{section} section, {folder.name}")}
     _check(folder, tests, out, seeds)
     return Found(folder, tests)
 
@@ -103,8 +103,8 @@ def _pictures(source: Path, home: Path) -> list[Item]:
     items = []
     for image in sorted((source / "images").glob("*.png")):
         with Image.open(source / "masks" / image.name) as mask:
-            coloured = (np.asarray(mask.convert("RGB")) > 127).any(2)
-        inside = get_largest_connected_component_mask(coloured[None])[0]
+            coloured = np.asarray(mask.convert("RGB")).max(2) > 127
+        inside = np.asarray(get_largest_connected_component_mask(coloured[None]))[0]
         label = home / image.name
         home.mkdir(parents=True, exist_ok=True)
         with atomic_path(label) as temporary:

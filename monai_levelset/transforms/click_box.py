@@ -256,8 +256,7 @@ class ClickBoxCropd(MapTransform, InvertibleTransform):
 def _check(margin: int, margin_ratio: float, size: int) -> None:
     if margin < 0 or not margin_ratio >= 0 or size < 1:
         raise ValueError(
-            "Margins are 0 or more and a size is 1 or more pixels, got "
-            f"{margin}, {margin_ratio} and {size}."
+            f"Margins are 0 or more and a size is 1 or more pixels, got {margin}, {margin_ratio} and {size}."
         )
 
 
