@@ -109,18 +109,19 @@ def test_two_updates_of_every_system(
 
 
 @each_task
-def test_two_updates_of_the_network_without_clicks(
-    task: str, data_of: Callable[[str], Path], tmp_path: Path
+@pytest.mark.parametrize("overrides", [["unet"], ["unet", "pspnet"], ["unet", "deeplabv3plus"]], ids="+".join)
+def test_two_updates_of_the_networks_without_clicks(
+    task: str, overrides: list[str], data_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    settings = {"max_updates": 2, "val_interval": 1, "batch_size": 4}
-    run = train(BUNDLES[task], data_of(task), tmp_path, "unet", **settings)
+    settings = {"max_updates": 2, "val_interval": 1, "batch_size": 4, "stride_on_first": False}
+    run = train(BUNDLES[task], data_of(task), tmp_path, *overrides, **settings)
     network = run.parser.get_parsed_content("network_def").eval()
     classes = 1 + {"fundus": 2, "prostate": 1}[task]
     assert network(torch.rand(1, CHANNELS[task], 64, 64)).shape == (1, classes, 64, 64)
     losses = scalars(tmp_path / "eval", "loss")
     assert len(losses) == 2
     assert np.isfinite(losses).all()
-    assert 0 < scalars(tmp_path / "eval", "val_mean_dice")[-1] < 1
+    assert 0 <= scalars(tmp_path / "eval", "val_mean_dice")[-1] < 1
 
 
 @each_task
