@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
@@ -121,32 +125,45 @@ def score_seed(click: ClickTarget, tests: Mapping[str, TestSet], out: Path, seed
         "scores": {},
     }
     for name, test in tests.items():
-        done = folder / f"scores-{name}.json"
-        key = [[str(item["id"]) for item in test.items], found["updates"]]
-        if not (done.is_file() and read_json(done)["key"] == key):
-            scores = {kind: _score(click, test, folder, noise) for kind, noise in NOISE.items()}
-            write_json(done, {"key": key, "scores": scores})
-        found["scores"][name] = read_json(done)["scores"]
+        found["scores"][name] = {
+            kind: _rows(click, test, folder, f"scores-{name}-{kind}.json", noise)
+            for kind, noise in NOISE.items()
+        }
     return found
 
 
-def _score(click: ClickTarget, test: TestSet, folder: Path, noise: float) -> dict[str, list[dict[str, Any]]]:
-    """Row -> cases. Networks with the same channels share the crops."""
-    objects: dict[str, ClickedObjects] = {}
-    cases: dict[str | None, list[dict[str, Any]]] = {}
-    for training, override in TRAININGS.items():
+def _rows(
+    click: ClickTarget, test: TestSet, folder: Path, file: str, noise: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Row -> cases. Scores are kept beside each training; one set of crops serves all with its channels."""
+
+    @cache
+    def crops(channels: str, override: str) -> ClickedObjects:
+        return ClickedObjects(click.target.files(override), test.items, click.structures, noise=noise)
+
+    def objects(training: str) -> ClickedObjects:
+        plan = stage("delse" if training == "unet" else training, {})
+        channels = setting(click.target, plan, "channels")
+        return crops(str(channels), "delse" if channels == ["heatmap"] else "")
+
+    def masks(training: str) -> list[NDArray[np.bool_]]:
+        weights, chosen = folder / training / "model.pt", objects(training)
         if training == "unet":
-            continue
-        channels = str(setting(click.target, stage(training, {}), "channels"))
-        if channels not in objects:
-            files = click.target.files(override or "")
-            objects[channels] = ClickedObjects(files, test.items, click.structures, noise=noise)
-        masks = click_masks(click, override, folder / training / "model.pt", objects[channels])
-        cases[training] = score(click, objects[channels].objects, masks)
-    crops = next(iter(objects.values()))
-    cases["unet"] = score(click, crops.objects, unet_masks(click, folder / "unet" / "model.pt", crops))
-    cases[None] = score(click, crops.objects, ellipse_masks(crops))
-    return {row: cases[training] for row, training in ROWS.items()}
+            return unet_masks(click, weights, chosen)
+        return click_masks(click, TRAININGS[training], weights, chosen)
+
+    def cases(training: str) -> list[dict[str, Any]]:
+        done = folder / training / file
+        key = [[str(item["id"]) for item in test.items], read_json(folder / training / "finished.json")]
+        if not (done.is_file() and read_json(done)["key"] == key):
+            write_json(done, {"key": key, "cases": score(click, objects(training).objects, masks(training))})
+        scored: list[dict[str, Any]] = read_json(done)["cases"]
+        return scored
+
+    trained: dict[str | None, list[dict[str, Any]]] = {training: cases(training) for training in TRAININGS}
+    clicked = objects("delse")
+    trained[None] = score(click, clicked.objects, ellipse_masks(clicked))
+    return {row: trained[training] for row, training in ROWS.items()}
 
 
 def summarize(click: ClickTarget, runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def write_figures(click: ClickTarget, tests: Mapping[str, TestSet], out: Path) -
     """
     folder = out / "runs" / "seed0"
     for name, test in tests.items():
-        scores = read_json(folder / f"scores-{name}.json")["scores"]["exact"][_OURS]
+        scores = read_json(folder / "cm-bd" / f"scores-{name}-exact.json")["cases"]
         order = np.argsort([case["dice"] for case in scores])[::-1]
         picked = dict.fromkeys(int(order[round((1 - q) * (len(order) - 1))]) for q in _QUANTILES)
         _write(click, test, [scores[i]["id"] for i in picked], folder, out, name)

@@ -340,10 +340,10 @@ def real_prostate(root: Path) -> Path:
     return root
 
 
-def test_real_prostates_are_tests_beside_phantoms(prostate: ClickTarget, tmp_path: Path) -> None:
+def test_real_prostates_are_tests_of_training_on_phantoms(prostate: ClickTarget, tmp_path: Path) -> None:
     data = real_prostate(tmp_path / "data")
     found = find_data(prostate, data, tmp_path / "out", 1)
-    assert list(found.tests) == ["promise12", "prostate158", "phantoms"]
+    assert list(found.tests) == ["promise12", "prostate158"]
     assert found.folder == tmp_path / "out/data/phantoms"
     assert len(found.tests["promise12"].items) == 6
     assert [item["id"] for item in found.tests["prostate158"].items] == ["p1", "p2"]
@@ -357,7 +357,7 @@ def test_real_prostates_are_tests_beside_phantoms(prostate: ClickTarget, tmp_pat
         objects = ClickedObjects(files, found.tests[name].items, prostate.structures).objects
         assert len(objects) == {"promise12": 4, "prostate158": 2}[name]
     shutil.rmtree(data / "prostate158")
-    assert list(find_data(prostate, data, tmp_path / "out", 1).tests) == ["promise12", "phantoms"]
+    assert list(find_data(prostate, data, tmp_path / "out", 1).tests) == ["promise12"]
 
 
 def without_training(phantoms: Path, folder: Path) -> Path:
@@ -456,7 +456,8 @@ def test_a_second_call_only_reads(
 ) -> None:
     out, summary, trainings = stubbed
     monkeypatch.setitem(zheng2020.TARGETS, "zheng2020-fundus", fundus)
-    monkeypatch.setattr(zheng2020, "_score", None)
+    for name in ("click_masks", "unet_masks"):
+        monkeypatch.setattr(zheng2020, name, None)
     monkeypatch.setattr(zheng2020, "write_figures", lambda *arguments: None)
     monkeypatch.setattr("monai_levelset.reproduce.stages.run_workflow", None)
     again = reproduce("zheng2020-fundus", str(drishti), str(out), seeds=1, epochs=2)
