@@ -33,7 +33,7 @@ def network(**changes: Any) -> DeepLevelSetNetwork:
     torch.manual_seed(0)
     net = DeepLevelSetNetwork(**{"backbone": "resnet18", **SMALL, **changes})
     for name, head in net.heads.items():
-        nn.init.normal_(head.last.weight, std={"phi0": 10.0, "motion": 1.0}.get(name, 2.0))
+        nn.init.normal_(head.last.weight, std={"phi0": 0.3, "motion": 1.0}.get(name, 2.0))
     return net.eval()
 
 
