@@ -110,7 +110,7 @@ PROSTATE = ClickTarget(
         UNET: _numbers(0.847, 0.024, 15.9, 1.9),
     },
     unit="mm",
-    updates=(50, 500),
+    updates=(50, 150),
     upright=True,
 )
 TARGETS = {click.target.name: click for click in (FUNDUS, PROSTATE)}
