@@ -66,6 +66,7 @@ def training_items(
     label_values: Sequence[int] = (0, 1, 255),
     middle_slices: int | None = None,
     axcodes: str | None = None,
+    keep_empty: bool = True,
 ) -> list[Item]:
     """Items of one section as 2D slices, after every file was checked.
 
@@ -82,6 +83,8 @@ def training_items(
             six of each liver scan; None: all. Slices are in the order of their number, whatever is labelled.
         axcodes: bring volumes to these axes, such as `PLS`, before they are cut along the third; see
             `slice_items`. Give `Orientationd` the same codes where the network meets whole volumes.
+        keep_empty: False leaves out slices of volumes whose label is empty, for networks that only ever meet
+            an object, such as those that are given clicks on it.
 
     Returns:
         The items; those without `label` have `labeled` 0.
@@ -106,7 +109,8 @@ def training_items(
     if axcodes is not None:
         check_axcodes(axcodes)
     items = _checked(dataset_dir, section, labeled_fraction, seed, keep, label_values)
-    items = slice_items(items, cache_dir or Path(dataset_dir) / ".slices", axcodes=axcodes)
+    folder = cache_dir or Path(dataset_dir) / ".slices"
+    items = slice_items(items, folder, axcodes=axcodes, keep_empty=keep_empty)
     items = [{**item, "labeled": int("label" in item)} for item in items]
     if middle_slices is not None:
         items = _middle(items, middle_slices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd
 from numpy.typing import NDArray
+from skimage.draw import polygon2mask
 from torch import Tensor, nn
 
 from monai_levelset.data import structure_items
@@ -120,7 +122,10 @@ def clicks(mask: Tensor, noise: float, *, seed: str) -> Tensor:
 
 
 def ellipse(points: Tensor, shape: Sequence[int]) -> NDArray[np.bool_]:
-    """The curve of four quarter ellipses through four clicks, filled: what the clicks alone tell.
+    """Four quarter ellipses from click to click, filled: what the clicks alone tell.
+
+    The quarter between two neighbouring clicks meets the row of the top or bottom one and the column of the
+    left or right one there, so the contour passes through all four and is smooth.
 
     Args:
         points: `(4, 2)` (row, column): top, bottom, left, right.
@@ -132,14 +137,18 @@ def ellipse(points: Tensor, shape: Sequence[int]) -> NDArray[np.bool_]:
         [0, 3, 5, 5, 5, 5, 5, 3, 0]
     """
     top, bottom, left, right = points.double().numpy()
-    centre = (left[0] + right[0]) / 2, (top[1] + bottom[1]) / 2
-    ends = ((top[0], bottom[0]), (left[1], right[1]))
-    parts = []
-    for n, middle, (low, high) in zip(shape, centre, ends, strict=True):
-        offset = np.arange(n) - middle
-        half = np.where(offset < 0, middle - low, high - middle) + 0.5
-        parts.append((offset / np.maximum(half, 0.5)) ** 2)
-    return np.asarray(parts[0][:, None] + parts[1] <= 1)
+    mask = polygon2mask(tuple(shape), np.stack([top, right, bottom, left]))
+    rows, columns = np.arange(shape[0])[:, None], np.arange(shape[1])
+    for (end, column), (row, side) in itertools.product((top, bottom), (left, right)):
+        down, across = _share(rows, row, end), _share(columns, column, side)
+        mask |= (down >= 0) & (across >= 0) & (down**2 + across**2 <= 1)
+    return np.asarray(mask)
+
+
+def _share(x: NDArray[Any], start: float, end: float) -> NDArray[Any]:
+    """How far pixels lie from `start` towards `end`: 0 at its centre, 1 at the outer edge of the end's pixel."""
+    way = 1.0 if end >= start else -1.0
+    return (x - start) * way / (abs(end - start) + 0.5)
 
 
 def network_of(files: Sequence[str], weights: Path) -> nn.Module:

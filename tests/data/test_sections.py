@@ -14,6 +14,7 @@ from PIL import Image
 
 from monai_levelset.data import DataError, load_section, training_items, write_datalist
 from monai_levelset.data.phantoms import generate_phantoms
+from monai_levelset.metrics import load_volume
 
 PATIENTS = {"train": ["SC-HF-I-01", "SC-N-02"], "val": ["SC-HYP-01"], "test": ["SC-N-03"]}
 
@@ -99,6 +100,15 @@ def test_fraction_depends_on_the_seed_and_nests(tmp_path: Path) -> None:
     assert labeled_patients(training_items(folder, labeled_fraction=0.5, seed=0)) == draws[0]
     assert any(draw != draws[0] for draw in draws)
     assert labeled_patients(training_items(folder, labeled_fraction=0.2, seed=0)) < draws[0]
+
+
+def test_slices_without_the_object_can_be_left_out(tmp_path: Path) -> None:
+    generate_phantoms("prostate", tmp_path / "d", cases=4, seed=0)
+    everything = training_items(tmp_path / "d", axcodes="PLS")
+    held = training_items(tmp_path / "d", axcodes="PLS", keep_empty=False)
+    inside = [item["id"] for item in everything if load_volume(item["label"]).array.any()]
+    assert [item["id"] for item in held] == inside
+    assert 0 < len(held) < len(everything)
 
 
 def test_keep(tmp_path: Path) -> None:

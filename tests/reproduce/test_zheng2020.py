@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.measure import euler_number
 from torch import Tensor, nn
 
 from monai_levelset.data import DataError, load_section, prepare, training_items
@@ -106,15 +107,16 @@ def test_the_ellipse_through_a_discs_clicks_is_the_disc(radius: int) -> None:
     assert np.flatnonzero(found.any(1)).tolist() == np.flatnonzero(disc.any(1)).tolist()
 
 
-def test_the_ellipse_ends_at_its_clicks() -> None:
-    """Also where its four quarters differ; it goes through clicks that face each other."""
+def test_the_ellipse_goes_through_its_clicks_and_no_further() -> None:
+    """Also where its four quarters differ, and opposite clicks do not face each other."""
     facing = torch.tensor([[3.0, 8.0], [20.0, 8.0], [9.0, 2.0], [9.0, 25.0]])
     askew = torch.tensor([[3.0, 8.0], [20.0, 15.0], [9.0, 2.0], [12.0, 25.0]])
     for points in (facing, askew):
         found = ellipse(points, (30, 30))
         rows, columns = (np.flatnonzero(found.any(axis)) for axis in (1, 0))
         assert (rows[0], rows[-1], columns[0], columns[-1]) == (3, 20, 2, 25)
-    assert all(ellipse(facing, (30, 30))[int(row), int(column)] for row, column in facing)
+        assert all(found[int(row), int(column)] for row, column in points)
+        assert euler_number(found, connectivity=1) == 1  # one piece without holes
 
 
 def test_displaced_clicks_stay_near_and_belong_to_the_object() -> None:
