@@ -109,7 +109,8 @@ def test_two_updates_of_every_system(
 
 
 @each_task
-@pytest.mark.filterwarnings("ignore:the prediction of class .* is all 0:UserWarning")  # after two updates
+@pytest.mark.filterwarnings("ignore:the prediction of class .* is all 0:UserWarning")  # after two updates,
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # so distances are infinite
 @pytest.mark.parametrize("overrides", [["unet"], ["unet", "pspnet"], ["unet", "deeplabv3plus"]], ids="+".join)
 def test_two_updates_of_the_networks_without_clicks(
     task: str, overrides: list[str], data_of: Callable[[str], Path], tmp_path: Path
