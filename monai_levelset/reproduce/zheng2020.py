@@ -21,6 +21,7 @@ from monai_levelset.reproduce.zheng2020_notes import notes
 from monai_levelset.reproduce.zheng2020_objects import ClickedObjects
 from monai_levelset.reproduce.zheng2020_rows import (
     BATCH,
+    ELLIPSE,
     METRICS,
     ROWS,
     TARGETS,
@@ -184,4 +185,5 @@ def summarize(click: ClickTarget, runs: list[dict[str, Any]]) -> dict[str, Any]:
                     f"{metric}{suffix}": over_seeds([found[metric] for found in each]) for metric in each[0]
                 }
     kept = [{name: run[name] for name in ("seed", "updates", "seconds")} for run in runs]
-    return {"models": models, "updates": runs[0]["updates"], "runs": kept}
+    objects = {test: len(found["exact"][ELLIPSE]) for test, found in runs[0]["scores"].items()}
+    return {"models": models, "objects": objects, "updates": runs[0]["updates"], "runs": kept}

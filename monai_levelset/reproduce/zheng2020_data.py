@@ -75,7 +75,8 @@ def find_data(click: ClickTarget, data: Path, out: Path, seeds: int) -> Found:
         folder = prepared(click.target, data, out)
         section = scored_section(folder)
         items = _slices(load_section(folder, section), out)
-        tests = {section: TestSet(items, f"{section} section, {folder.name}")}
+        name = read_json(folder / "datalist.json").get("name") or folder.name
+        tests = {section: TestSet(items, f"{name}, {section} section")}
     _check(folder, tests, out, seeds)
     return Found(folder, tests)
 

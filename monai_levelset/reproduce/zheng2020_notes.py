@@ -26,24 +26,22 @@ def notes(click: ClickTarget, summary: Mapping[str, Any], found: Found) -> str:
             f"{name.capitalize()}, exact clicks:\n\n{_table(models, f'_{name}')}" for name in click.structures
         ]
     for name in others:
-        about = found.tests[name]
-        blocks.append(
-            f"{_wrapped(f'{about.about}: {len(about.items)} slices.')}\n\n{_table(models, f'_{name}')}"
-        )
+        head = _wrapped(f"{found.tests[name].about}: {summary['objects'][name]} objects.")
+        blocks.append(f"{head}\n\n{_table(models, f'_{name}')}")
     blocks.append(f"Command: `{summary['command']}`")
     return "".join(f"\n{block}\n" for block in blocks)
 
 
 def _about(click: ClickTarget, summary: Mapping[str, Any], found: Found) -> str:
-    test = next(iter(found.tests.values()))
+    name, test = next(iter(found.tests.items()))
     return (
-        f"Mean ± standard deviation over {len(summary['runs'])} seed(s) of the mean over the objects of "
-        f"{test.about}, {len(test.items)} slices"
+        f"Mean ± standard deviation over {len(summary['runs'])} seed(s) of the mean over "
+        f"{summary['objects'][name]} objects: {test.about}"
         + (", averaged over " + " and ".join(click.structures) if len(click.structures) > 1 else "")
         + ". Masks are compared on the images' own grid; clicks are the label's extreme points, exact; "
         f"`{UNET}` gets none. Dice; relative volume difference; largest and average distance of the contours "
         f"in {click.unit}; boundary F-measure with a tolerance of {click.tolerance:g} pixels. `{ELLIPSE}` is "
-        "four quarter ellipses through the clicks, without image or network: what the clicks alone tell. "
+        "four quarter ellipses from click to click, without image or network: what the clicks alone tell. "
         "`baseline` and `DELSE` are one training, as in the paper."
     )
 
@@ -51,11 +49,12 @@ def _about(click: ClickTarget, summary: Mapping[str, Any], found: Found) -> str:
 def _training(click: ClickTarget, summary: Mapping[str, Any]) -> str:
     plan = stage("cm-bd", {})
     target = click.target
-    backbone, width = setting(target, plan, "backbone"), setting(target, plan, "width")
+    width = setting(target, plan, "width")
+    backbone = setting(target, plan, "backbone") + ("" if width == 1 else f" of {width:g} times its width")
     start = "from ImageNet" if "resnet50" in target.overrides else "from scratch"
     size = setting(target, plan, "size")
     return (
-        f"Click networks: {backbone}, {width:g} of its width, {start}, {size[0]} x {size[1]} pixels, "
+        f"Click networks: {backbone}, {start}, {size[0]} x {size[1]} pixels, "
         f"{summary['updates']['cm-bd']} updates of {BATCH} objects; all rows "
         f"alike. {UNET}: {summary['updates']['unet']} updates. The last network is scored, so the scored "
         "images choose nothing."

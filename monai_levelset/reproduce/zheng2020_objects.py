@@ -146,7 +146,7 @@ def ellipse(points: Tensor, shape: Sequence[int]) -> NDArray[np.bool_]:
 
 
 def _share(x: NDArray[Any], start: float, end: float) -> NDArray[Any]:
-    """How far pixels lie from `start` towards `end`: 0 at its centre, 1 at the outer edge of the end's pixel."""
+    """How far pixels lie from `start` towards `end`: 0 there, 1 at the outer edge of the end's pixel."""
     way = 1.0 if end >= start else -1.0
     return (x - start) * way / (abs(end - start) + 0.5)
 

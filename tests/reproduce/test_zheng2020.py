@@ -277,8 +277,8 @@ def test_notes_say_how_it_was_measured() -> None:
     text = notes(PROSTATE, summary, zheng2020_data.Found(Path("data"), tests))
     words = " ".join(text.split())
     assert "2 seed(s)" in words
-    assert "set a, 4 slices" in words
-    assert "set b: 4 slices." in words
+    assert "over 1 objects: set a." in words
+    assert "set b: 1 objects." in words
     assert "5 updates" in words
     assert "U-Net: 7 updates" in words.replace("`", "")
     assert "- +CM+BD - baseline: +0.0300 (+0.0300, +0.0300)" in text
