@@ -105,7 +105,7 @@ def test_an_interrupted_joint_training_goes_on_bit_for_bit(liver_slices: Path, t
 
     whole = train("whole")
     # the learning rate's plan is that of the whole training
-    plan = {"lr_scheduler#total_steps": 7, "train#trainer#ramp_updates": 2}
+    plan = {"lr_scheduler#total_steps": 11, "train#trainer#ramp_updates": 2}
     begun = train("parts", max_updates=4, **plan)
     assert any(not torch.equal(begun[name], whole[name]) for name in whole)
     resumed = train("parts", resume=True)
