@@ -5,8 +5,8 @@ turns its signature into options; around that, this module makes four promises:
 
 * parameters typed as text or paths stay text: ``--out 007`` is a folder called ``007``, not the number 7;
 * a misspelt option is refused before the command starts, not after it has run;
-* a user's mistake ends with ``error: …`` on standard error and exit code 1, a wrong command line with 2, and
-  only ``MONAI_LEVELSET_DEBUG=1`` shows the traceback;
+* a user's mistake ends with ``error: …`` on standard error and exit code 1, a wrong command line with 2, work
+  of which only a part failed with 3, and only ``MONAI_LEVELSET_DEBUG=1`` shows the traceback;
 * what a command returns to Python is not printed.
 """
 
@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "monai_levelset.data.split:split",
         "change the labelled fraction or the sections of a data list",
     ),
+    "predict": ("monai_levelset.prediction:predict", "segment images with a bundle"),
     "evaluate": ("monai_levelset.evaluation:evaluate", "score predictions or a bundle, and write the report"),
     "reproduce": ("monai_levelset.reproduce:reproduce", "train and evaluate a paper's table"),
 }
@@ -44,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; default: those of this process.
 
     Returns:
-        Exit code: 0 done, 1 a mistake in the data or the request, 2 a wrong command line, 130 interrupted.
+        Exit code: 0 done, 1 a mistake in the data or the request, 2 a wrong command line, 3 some of the cases
+        failed, 130 interrupted.
 
     Example:
         >>> main(["--version"])  # doctest: +ELLIPSIS
@@ -76,7 +78,7 @@ def _guarded(name: str, words: Sequence[str]) -> int:
         if os.environ.get("MONAI_LEVELSET_DEBUG", "0") not in ("", "0"):
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return int(getattr(error, "exit_code", 1))
     return 0
 
 

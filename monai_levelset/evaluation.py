@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_levelset.bundles import find_bundle, inference_config
 from monai_levelset.data.click_files import write_clicks
 from monai_levelset.data.click_simulation import simulated_clicks
-from monai_levelset.data.dicom_folders import check_series, holds_slices, series_name
+from monai_levelset.data.image_files import find_files
 from monai_levelset.data.sequences import one_sequence_per_case
 from monai_levelset.metrics.overlap import Labels
 from monai_levelset.metrics.summary import Case, evaluate_arrays
 from monai_levelset.metrics.volume import PHOTO_SUFFIXES, Volume, check_same_grid, load_label, load_volume
+from monai_levelset.prediction import SomeFailed, predict
 from monai_levelset.report.atomic import write_json, write_text
 from monai_levelset.report.drawing import Panel, save_figure
 from monai_levelset.report.html import html_report
+from monai_levelset.report.origin import command_line, versions
 from monai_levelset.report.overlay import choose_cases, middle_panel, overlay_figure
 from monai_levelset.report.table import cases_csv, text_table
-
-IMAGE_SUFFIXES = tuple(".nii.gz .nii .nrrd .mha .mhd .png .jpg .jpeg .bmp .tif .tiff".split())
 
 
 def evaluate(
@@ -75,7 +72,7 @@ def evaluate(
         ValueError: if files do not lie on one grid, are not label maps or share a name; clicks for a bundle
             that takes none, or that do not fit the images.
     """
-    command = _command(locals())
+    command = command_line("evaluate", locals())
     if labels is None or out is None or (predictions is None) == (bundle is None):
         raise ValueError("give --labels, --out and either --predictions or --bundle with --images")
     if metrics not in (None, "regions"):
@@ -92,7 +89,7 @@ def evaluate(
         )
     truths = find_files(labels)
     pictures = {} if images is None else _pictures(images, truths)
-    found = find_files(predictions, postfix=postfix)
+    found = _without_companions(find_files(predictions, postfix=postfix))
     extra = _check_names(found, truths, Path(predictions), Path(labels))
     pairs = {name: (found.get(name), truths[name]) for name in truths}
     summary = evaluate_arrays(_cases(pairs, spacing), labels=classes)
@@ -132,15 +129,20 @@ def _predict(
     if bundle is None or images is None:
         raise ValueError("--bundle needs --images, the folder to make predictions for")
     root, clicked = find_bundle(bundle), {} if clicks is None else {"clicks": str(clicks)}
-    if clicks is None and "clicks" in _inference(root):
+    if clicks is None and "clicks" in inference_config(root):
         clicks, clicked = _simulate(root, images, labels, out), {"clicks": "simulated from the labels"}
-    predict_folder(root, images, out / "predictions", clicks=clicks)
+    try:
+        predict(root, images, out / "predictions", points=clicks)
+    except SomeFailed as error:
+        if error.exit_code == 1:
+            raise
+        print(f"warning: {error}; these count as missed", file=sys.stderr)
     return out / "predictions", clicked
 
 
 def _simulate(bundle_root: Path, images: str | Path, labels: str | Path, out: Path) -> Path:
     """The clicks that a perfect user would make."""
-    names, config = find_files(images), _inference(bundle_root)
+    names, config = find_files(images), inference_config(bundle_root)
     truths = {name: path for name, path in find_files(labels).items() if name in names}
     if not truths:
         raise FileNotFoundError(f"{images} and {labels} have no file name in common, so nothing is clicked")
@@ -149,63 +151,17 @@ def _simulate(bundle_root: Path, images: str | Path, labels: str | Path, out: Pa
     return out / "clicks.json"
 
 
-def _inference(bundle_root: Path) -> dict[str, Any]:
-    from monai.bundle import ConfigParser
-
-    config: dict[str, Any] = ConfigParser.load_config_file(bundle_root / "configs" / "inference.json")
-    return config
-
-
-def find_files(folder: str | Path, *, postfix: str = "") -> dict[str, Path]:
-    """All images of a folder and its subfolders, by name without ending.
-
-    A folder that holds DICOM slices is one image, named by its path below `folder` with `_` for `/`, or as
-    `folder` itself. Hidden files and folders do not count, nor do other files beside slices.
-
-    Args:
-        folder: the folder.
-        postfix: cut off the end of names that have it.
-
-    Returns:
-        Name -> file or DICOM folder, sorted by name.
-
-    Raises:
-        FileNotFoundError: if the folder does not exist or holds no image.
-        ValueError: if two images have the same name.
-        DataError: if the slices of a DICOM folder are not one whole volume; see `check_series`.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    images: dict[str, Path] = {}
-    for path in [folder, *sorted(folder.rglob("*"))]:
-        name = None if _is_hidden(path, folder) else _image_name(path, folder, postfix)
-        if name in images:
-            raise ValueError(f"{images[name]} and {path} have the same name {name!r}; keep one of them")
-        if name is not None:
-            images[name] = path
-    if not images:
-        raise FileNotFoundError(
-            f"{folder}: holds no image file ({', '.join(IMAGE_SUFFIXES)}) and no DICOM slices"
-        )
-    return dict(sorted(images.items()))
-
-
 def _pictures(images: str | Path, truths: Mapping[str, Path]) -> dict[str, Path]:
     """Image per name: the folder's files, or one of each case folder's where these are what labels name."""
     cases = one_sequence_per_case(images)
     return cases if cases.keys() & truths.keys() else find_files(images)
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
-def _image_name(path: Path, folder: Path, postfix: str) -> str | None:
-    if path.is_dir():
-        return series_name(path, folder) if holds_slices(path) and check_series(path) else None
-    ending = next((s for s in IMAGE_SUFFIXES if path.name.lower().endswith(s)), None)
-    return None if ending is None else path.name[: -len(ending)].removesuffix(postfix)
+def _without_companions(found: Mapping[str, Path]) -> dict[str, Path]:
+    """Label maps alone, without what `predict` writes beside them."""
+    ends = ("_probabilities", "_preview")
+    beside = {name + end for name in found for end in ends}
+    return {name: path for name, path in found.items() if name not in beside}
 
 
 def _check_names(
@@ -291,100 +247,3 @@ def _print(out: Path, summary: Mapping[str, Any]) -> None:
     print(text_table(summary))
     for name in ("overlays.png", "report.html", "cases.csv", "summary.json"):
         print(out / name)
-
-
-def _command(arguments: Mapping[str, Any]) -> str:
-    given = [(key, value) for key, value in arguments.items() if value not in (None, "")]
-    return shlex.join(
-        ["monai-levelset", "evaluate", *(x for key, v in given for x in (f"--{key}", _text(v)))]
-    )
-
-
-def _text(value: Any) -> str:
-    return str(value) if isinstance(value, str | Path) else json.dumps(value)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that make the numbers.
-
-    Returns:
-        Name -> version; a package run from its source folder counts as ``"source"``.
-    """
-    found = {"python": platform.python_version()}
-    for name in ("monai-levelset", "monai", "torch", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "source"
-    return found
-
-
-def find_bundle(bundle: str | Path) -> Path:
-    """The folder of a bundle.
-
-    Args:
-        bundle: its folder, or its name in ``bundles/`` of the working directory or of this package's
-            checkout.
-
-    Returns:
-        A folder that holds ``configs/inference.json``.
-
-    Raises:
-        FileNotFoundError: if there is none.
-    """
-    shelves = [Path("bundles"), Path(__file__).resolve().parents[1] / "bundles"]
-    for root in [Path(bundle), *(shelf / bundle for shelf in shelves)]:
-        if (root / "configs" / "inference.json").is_file():
-            return root
-    known = sorted({p.parents[1].name for shelf in shelves for p in shelf.glob("*/configs/inference.json")})
-    raise FileNotFoundError(
-        f"{bundle}: no bundle with configs/inference.json; known names: {', '.join(known) or 'none'}"
-    )
-
-
-def predict_folder(
-    bundle_root: str | Path, images: str | Path, out: str | Path, *, clicks: str | Path | None = None
-) -> dict[str, Path]:
-    """Run a bundle's inference on every image of a folder.
-
-    The bundle's ``configs/inference.json`` is run with ``dataset_dir``, ``output_dir`` and ``datalist`` (a
-    list of file paths) replaced; a configuration that has ``cases`` finds its images, of several files each,
-    in ``dataset_dir`` itself. Its expressions are executed: run only bundles you trust.
-
-    Args:
-        bundle_root: the bundle's folder.
-        images: folder of images.
-        out: folder for the predictions.
-        clicks: JSON file with the clicks, for a bundle that segments what is clicked; see ``click_items``.
-
-    Returns:
-        The files written, by name without ending.
-
-    Raises:
-        FileNotFoundError: if there are no images, or the bundle wrote nothing.
-        ValueError: if there are clicks and the bundle takes none.
-    """
-    from monai.bundle import ConfigWorkflow
-
-    root = Path(bundle_root).resolve()
-    settings: dict[str, Any] = {} if clicks is None else {"clicks": str(Path(clicks).absolute())}
-    config = _inference(root)
-    if clicks is not None and "clicks" not in config:
-        raise ValueError(f"{clicks}: the bundle {root.name} takes no clicks; leave them out")
-    if "cases" not in config:
-        settings["datalist"] = [str(path.absolute()) for path in find_files(images).values()]
-    Path(out).mkdir(parents=True, exist_ok=True)
-    workflow = ConfigWorkflow(
-        config_file=str(root / "configs" / "inference.json"),
-        meta_file=str(root / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="infer",
-        bundle_root=str(root),
-        dataset_dir=str(Path(images).absolute()),
-        output_dir=str(Path(out).resolve()),
-        **settings,
-    )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
-    return find_files(out)

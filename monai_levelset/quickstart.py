@@ -20,9 +20,10 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from monai_levelset.bundles import find_bundle
 from monai_levelset.data import load_datalist
 from monai_levelset.data.phantoms import generate_phantoms
-from monai_levelset.evaluation import evaluate, find_bundle
+from monai_levelset.evaluation import evaluate
 
 
 def quickstart(bundle: str, out: str = "runs") -> dict[str, Any]:

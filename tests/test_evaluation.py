@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_levelset.bundles import find_bundle
 from monai_levelset.data.errors import DataError
-from monai_levelset.evaluation import evaluate, find_bundle, find_files, predict_folder
+from monai_levelset.data.image_files import find_files
+from monai_levelset.evaluation import evaluate
+from monai_levelset.prediction import predict
 from tests.dicom_files import write_series
 
 
@@ -264,7 +267,7 @@ def bundle(tmp_path: Path) -> Path:
 def test_bundle_predicts_then_is_scored(folders: dict[str, Path], bundle: Path) -> None:
     summary = evaluate(labels=folders["labels"], out=folders["out"], images=folders["images"], bundle=bundle)
     assert [case["dice"] for case in summary["cases"]] == [1.0, 1.0, 1.0]
-    assert sorted(p.name for p in (folders["out"] / "predictions").iterdir()) == [
+    assert sorted(p.name for p in (folders["out"] / "predictions").glob("*.nii.gz")) == [
         "a.nii.gz",
         "b.nii.gz",
         "c.nii.gz",
@@ -273,7 +276,7 @@ def test_bundle_predicts_then_is_scored(folders: dict[str, Path], bundle: Path) 
 
 def test_clicks_for_a_bundle_that_takes_none(folders: dict[str, Path], bundle: Path) -> None:
     places = {"labels": folders["labels"], "out": folders["out"], "images": folders["images"]}
-    with pytest.raises(ValueError, match=r"mine.json: the bundle threshold_segmentation takes no clicks"):
+    with pytest.raises(ValueError, match=r"mine.json: this bundle takes no clicks"):
         evaluate(bundle=bundle, clicks="mine.json", **places)
     assert not (folders["out"] / "predictions").exists()
     assert "clicks" not in evaluate(bundle=bundle, **places)
@@ -290,7 +293,7 @@ def test_bundle_found_by_name(bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp
 def test_bundle_on_an_empty_folder(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     with pytest.raises(FileNotFoundError, match="images: holds no image file"):
-        predict_folder(bundle, tmp_path / "images", tmp_path / "out")
+        predict(bundle, tmp_path / "images", tmp_path / "out")
 
 
 def test_the_report_sorts_in_a_browser(folders: dict[str, Path], tmp_path: Path) -> None:

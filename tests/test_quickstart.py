@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from monai_levelset import quickstart as module
+from monai_levelset.bundles import find_bundle
 from monai_levelset.data import write_datalist
-from monai_levelset.evaluation import find_bundle
 from monai_levelset.quickstart import quickstart
 
 RECIPE = {

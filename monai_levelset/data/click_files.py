@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ def click_items(
     *,
     root: str | Path | None = None,
     structures: Iterable[str] | None = None,
+    absent: Collection[str] = (),
 ) -> list[Item]:
     """Data-list items of images with their clicks, from a file of all clicks.
 
@@ -39,6 +40,7 @@ def click_items(
         clicks: the file; None: no clicks.
         root: folder of all images; a DICOM folder is named by its path below it, see `image_name`.
         structures: those that can be clicked; None: any.
+        absent: names that may be clicked without being among the images, such as those of broken files.
 
     Returns:
         Items with `image` (the path) and `foreground` (the clicks), which `ClickPointsd` reads.
@@ -58,6 +60,7 @@ def click_items(
     """
     named = _named([Path(path) for path in images], root)
     given = {} if clicks is None else _read(Path(clicks))
+    given = {name: value for name, value in given.items() if name not in absent}
     raise_problems(_problems(named, given, str(clicks), structures))
     items: list[Item] = [{"image": str(path), "foreground": given.get(name) or []} for name, path in named]
     if clicks is not None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from types import TracebackType
 
-__all__ = ["DataError", "raise_problems", "show_reason_last"]
+__all__ = ["DataError", "data_error", "raise_problems", "show_reason_last"]
 
 _WRAPPERS = ("Failed to evaluate", "Failed to instantiate")
 
@@ -46,6 +46,23 @@ def raise_problems(problems: Sequence[str], *, max_problems: int = 20) -> None:
     if len(unique) > max_problems:
         lines.append(f"- ... and {len(unique) - max_problems} more")
     raise DataError("\n".join([f"{len(unique)} problems in the data:", *lines]))
+
+
+def data_error(error: BaseException) -> BaseException:
+    """The `DataError` behind an error, as a new one, or the error itself.
+
+    `monai.bundle` wraps the errors of a bundle's components.
+
+    Example:
+        >>> wrapped = RuntimeError("Failed to evaluate")
+        >>> wrapped.__cause__ = DataError("a.png: missing")
+        >>> data_error(wrapped)
+        DataError('a.png: missing')
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, DataError):
+        cause = cause.__cause__
+    return error if cause is None else DataError(str(cause))
 
 
 def show_reason_last() -> None:

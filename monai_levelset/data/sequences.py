@@ -17,7 +17,9 @@ __all__ = ["one_sequence_per_case", "sequence_cases"]
 _SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
 
-def sequence_cases(folder: str | Path, sequences: Sequence[str]) -> list[Item]:
+def sequence_cases(
+    folder: str | Path, sequences: Sequence[str], *, problems: dict[str, str] | None = None
+) -> list[Item]:
     """Cases below a folder: one file per sequence in a folder of its own, or one file with all as channels.
 
     Files of single sequences are told by their names, as in BraTS: `flair.nii.gz`, `case_t1ce.nii.gz`,
@@ -25,8 +27,9 @@ def sequence_cases(folder: str | Path, sequences: Sequence[str]) -> list[Item]:
     over. A file whose name tells no sequence must hold all of them as channels, in the order asked for.
 
     Args:
-        folder: the folder; subfolders are searched.
+        folder: the folder; subfolders are searched. Or one file, which stands for its case.
         sequences: names of the sequences, in the order of the network's channels.
+        problems: filled with id -> what is wrong, for cases that are passed over; None: they are an error.
 
     Returns:
         Items with `image` (a path, or the paths of the sequences in order) and `id`, the case folder's path
@@ -46,32 +49,49 @@ def sequence_cases(folder: str | Path, sequences: Sequence[str]) -> list[Item]:
         ...  for case in sequence_cases(root, ["t1", "flair"])]
         [('a', ['t1.nii.gz', 'flair.nii.gz'])]
     """
-    root = check_folder(folder).absolute()
+    path = Path(folder).absolute()
+    root = path.parent if path.is_file() else check_folder(folder).absolute()
     found: dict[Path, dict[str, Path]] = {}
     items: list[Item] = []
-    problems: list[str] = []
-    for file in sorted(root.rglob("*")):
-        if not file.name.lower().endswith(_SUFFIXES) or file.name.startswith("."):
-            continue
+    wrong: dict[str, list[str]] = {}
+    for file in _files(path):
         case, role = sequence_of(file)
         if role in (*SEQUENCES, "label"):
-            problems += _twice(found.setdefault(case, {}), role, file)
+            wrong.setdefault(_id(case, root), []).extend(_twice(found.setdefault(case, {}), role, file))
         else:
-            problems += _whole(file, sequences)
-            items.append({"image": str(file), "id": split_name(file.name)[0]})
+            name = split_name(file.name)[0]
+            wrong.setdefault(name, []).extend(_whole(file, sequences))
+            items.append({"image": str(file), "id": name})
     for case, files in found.items():
         if not any(name in files for name in sequences):
             continue
         missing = [name for name in sequences if name not in files]
-        problems += [f"{case}: the sequence {name} is missing. Copy it there." for name in missing]
+        wrong[_id(case, root)] += [f"{case}: the sequence {s} is missing. Copy it there." for s in missing]
         items.append({"image": [str(files[s]) for s in sequences if s in files], "id": _id(case, root)})
-    raise_problems(problems + _same_ids(items))
-    if not items:
+    if problems is None:
+        raise_problems([line for lines in wrong.values() for line in lines] + _same_ids(items))
+    else:
+        raise_problems(_same_ids(items))
+        problems |= {name: " ".join(lines) for name, lines in wrong.items() if lines}
+        items = [item for item in items if item["id"] not in problems]
+    if not items and not problems:
         raise DataError(
             f"{root}: no case is here. Give folders with a file per sequence ({', '.join(sequences)}), or "
             "files that hold these as channels."
         )
     return sorted(items, key=lambda item: str(item["id"]))
+
+
+def _files(path: Path) -> list[Path]:
+    """Image files below a folder; a file's fellow sequences, or the file alone."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    if path.is_file() and sequence_of(path)[1] in SEQUENCES:
+        files = [file for file in sorted(path.parent.iterdir()) if _is_fellow(file, path)]
+    return [f for f in files if f.name.lower().endswith(_SUFFIXES) and not f.name.startswith(".")]
+
+
+def _is_fellow(file: Path, other: Path) -> bool:
+    return sequence_of(file)[0] == sequence_of(other)[0]
 
 
 def one_sequence_per_case(folder: str | Path) -> dict[str, Path]:
@@ -110,7 +130,10 @@ def _twice(files: dict[str, Path], role: str, file: Path) -> list[str]:
 
 
 def _whole(file: Path, sequences: Sequence[str]) -> list[str]:
-    channels = read_grid(file).channels
+    try:
+        channels = read_grid(file).channels
+    except DataError as error:
+        return [str(error)]
     if channels == len(sequences):
         return []
     return [

@@ -12,6 +12,8 @@ from monai.engines import IterationEvents, SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
 
+from monai_levelset.levelset.precision import mixed_precision
+
 Augmentation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 #: (what the network returned, target) -> the loss under `loss`, and further scalars to be logged.
 Criterion = Callable[[Any, Tensor], Mapping[str, Tensor]]
@@ -29,7 +31,7 @@ class UpdateTrainer(SupervisedTrainer):
         scheduler: learning-rate scheduler, stepped once per update.
         max_updates: training ends after this many updates; None: after `max_epochs`.
         max_grad_norm: gradients are scaled down to this norm; None: never.
-        amp: autocast of the network: float16 on a GPU, with the loss scaled; bfloat16 on a CPU.
+        amp: mixed precision of the network, where that is faster, see `mixed_precision`.
         kwargs: arguments of `monai.engines.SupervisedTrainer`.
     """
 
@@ -80,7 +82,7 @@ class UpdateTrainer(SupervisedTrainer):
             image, target = self.augment(image, target)
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.state.device.type, enabled=self.autocast):
+        with mixed_precision(self.state.device, enabled=self.autocast):
             scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
         losses = dict(criterion(scores.float() if isinstance(scores, Tensor) else scores, target))
         self.state.output = {Keys.IMAGE: image, Keys.LABEL: target, Keys.PRED: scores, **losses}

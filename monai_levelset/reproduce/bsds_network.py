@@ -12,8 +12,8 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
+from monai_levelset.bundles import find_bundle
 from monai_levelset.data import write_datalist
-from monai_levelset.evaluation import find_bundle
 from monai_levelset.report import write_json
 from monai_levelset.reproduce.bsds_photos import Fold
 from monai_levelset.reproduce.stages import read_json, run_workflow

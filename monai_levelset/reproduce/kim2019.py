@@ -7,8 +7,8 @@ from typing import Any
 
 from monai_levelset.data import DataError
 from monai_levelset.data.readers.drishti import read_drishti
-from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
+from monai_levelset.report.origin import versions
 from monai_levelset.reproduce.kim2019_choice import choose
 from monai_levelset.reproduce.kim2019_figures import write_figures
 from monai_levelset.reproduce.kim2019_fundus import FundusTask

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_levelset.data import load_section
-from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
+from monai_levelset.report.origin import versions
 from monai_levelset.reproduce.beta_figure import write_beta_figure
 from monai_levelset.reproduce.seeds import command_line, run_seeds
 from monai_levelset.reproduce.stages import setting

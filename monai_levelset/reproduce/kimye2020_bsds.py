@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from monai_levelset.evaluation import versions
 from monai_levelset.metrics.regions import region_metrics
 from monai_levelset.report import write_json, write_tables, write_text
+from monai_levelset.report.origin import versions
 from monai_levelset.reproduce.bsds_methods import ROWS, class_map, row_settings
 from monai_levelset.reproduce.bsds_network import load_network, network_settings, train_network
 from monai_levelset.reproduce.bsds_photos import Fold, Photo, find_photos

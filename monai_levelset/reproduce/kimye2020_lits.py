@@ -10,8 +10,8 @@ from typing import Any
 
 from monai_levelset.data import load_section, write_datalist
 from monai_levelset.data.phantoms.generate import MARKER
-from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
+from monai_levelset.report.origin import versions
 from monai_levelset.reproduce.beta_figure import write_beta_figure
 from monai_levelset.reproduce.kimye2020_lits_scores import METRICS, scores
 from monai_levelset.reproduce.seeds import command_line, run_seeds

@@ -9,7 +9,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_levelset.data import DataError, load_section
 from monai_levelset.data.datalist import Item
-from monai_levelset.evaluation import find_files
+from monai_levelset.data.image_files import find_files
 from monai_levelset.metrics import case_metrics, check_same_grid
 from monai_levelset.metrics.volume import load_label
 from monai_levelset.report import write_json

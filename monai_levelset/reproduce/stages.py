@@ -11,8 +11,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_levelset.data import DataError
 from monai_levelset.data.datalist import Item
+from monai_levelset.data.errors import data_error
 from monai_levelset.report import write_json
 from monai_levelset.reproduce.targets import Stage, Target
 
@@ -43,7 +43,7 @@ def training_set(target: Target, stage: Stage, folder: Path, *, data: Path, seed
     try:
         items: list[Item] = parser.get_parsed_content("train#items")
     except RuntimeError as error:
-        raise _reason(error) from error
+        raise data_error(error) from error
     return items
 
 
@@ -117,13 +117,5 @@ def run_workflow(files: Sequence[str], bundle: Path, settings: Mapping[str, Any]
         workflow.run()
         workflow.finalize()
     except RuntimeError as error:
-        raise _reason(error) from error
+        raise data_error(error) from error
     return workflow
-
-
-def _reason(error: BaseException) -> BaseException:
-    """The `DataError` behind an error, as a new one, or the error itself."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, DataError):
-        cause = cause.__cause__
-    return error if cause is None else DataError(str(cause))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
+from monai_levelset.report.origin import versions
 from monai_levelset.reproduce.figures import write_figures
 from monai_levelset.reproduce.models import level_set, load_network
 from monai_levelset.reproduce.notes import notes

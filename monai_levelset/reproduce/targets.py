@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monai_levelset.evaluation import find_bundle
+from monai_levelset.bundles import find_bundle
 
 METRICS = ("dice", "iou")
 

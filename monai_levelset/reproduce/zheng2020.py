@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_levelset.evaluation import versions
 from monai_levelset.report import write_json, write_tables, write_text
+from monai_levelset.report.origin import versions
 from monai_levelset.reproduce.seeds import command_line, over_seeds, run_seeds
 from monai_levelset.reproduce.stages import read_json, setting, train, training_set
 from monai_levelset.reproduce.zheng2020_data import TestSet, find_data

@@ -110,7 +110,7 @@ PROSTATE = ClickTarget(
         UNET: _numbers(0.847, 0.024, 15.9, 1.9),
     },
     unit="mm",
-    updates=(100, 300),
+    updates=(150, 200),
     upright=True,
 )
 TARGETS = {click.target.name: click for click in (FUNDUS, PROSTATE)}

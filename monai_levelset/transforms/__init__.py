@@ -15,6 +15,7 @@ from .photograph import Photograph, Photographd
 from .predicted_mask import InsideRegion, MaskedAugmentation, PredictedMaskd, main_region
 from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
 from .save_label_map import SaveLabelMapd
+from .save_probabilities import SaveProbabilitiesd
 from .shape_priors import SaveShapePriors, draw_shape_priors
 from .simulated_clicks import SimulatedClicks, batch_extreme_points
 from .single_channel import SingleChannel, SingleChanneld
@@ -53,6 +54,7 @@ __all__ = [
     "RegionMap",
     "RegionMapd",
     "SaveLabelMapd",
+    "SaveProbabilitiesd",
     "SaveShapePriors",
     "SimulatedClicks",
     "SingleChannel",

@@ -76,7 +76,7 @@ class SaveLabelMapd(SaveImaged):
 
     def save(self, mask: MetaTensor, *, name: str | None = None) -> Path:
         """Write one label map, under this name or the image's, and return its path."""
-        stem, suffix = self._name(Path(str(mask.meta["filename_or_obj"])))
+        stem, suffix = result_name(Path(str(mask.meta["filename_or_obj"])), self.data_root_dir)
         stem = stem if name is None else name
         path = self.output_dir / f"{stem}{'_' if self.output_postfix else ''}{self.output_postfix}{suffix}"
         if mask.numel() and float(mask.max()) > 255:
@@ -93,18 +93,20 @@ class SaveLabelMapd(SaveImaged):
         if isinstance(values, MetaTensor):  # an image of several channels would pass for one of fewer axes
             values.meta["original_channel_dim"] = "no_channel"
         writer.data_obj = values
-        writer.set_metadata(_exact_meta(mask), resample=False)
+        writer.set_metadata(exact_meta(mask), resample=False)
         with atomic_path(path) as temporary:
             writer.write(temporary)
         return path
 
-    def _name(self, image: Path) -> tuple[str, str]:
-        return (
-            (series_name(image, self.data_root_dir), ".nii.gz") if image.is_dir() else split_name(image.name)
-        )
+
+def result_name(image: Path, data_root_dir: str | Path | None = None) -> tuple[str, str]:
+    """Name without extension, and extension, of the label map of an image or DICOM folder."""
+    if image.is_dir():
+        return series_name(image, data_root_dir), ".nii.gz"
+    return split_name(image.name)
 
 
-def _exact_meta(mask: MetaTensor) -> dict[str, Any]:
+def exact_meta(mask: MetaTensor) -> dict[str, Any]:
     """Metadata with the file's own affine, where only rounding tells it from the mask's."""
     meta, original = dict(mask.meta), mask.meta.get("original_affine")
     if original is not None and np.allclose(np.asarray(original), mask.affine.cpu(), atol=1e-3):

@@ -15,6 +15,8 @@ from monai.bundle import ConfigWorkflow
 from numpy.typing import NDArray
 from PIL import Image
 
+from monai_levelset.prediction import predict
+
 ROOT = Path(__file__).resolve().parents[2]
 Array = NDArray[Any]
 
@@ -94,3 +96,9 @@ def check_nothing_was_trained(folder: Path, log: str) -> None:
     written = {path.name for path in folder.rglob("*") if "data" not in path.parts}
     assert written.isdisjoint({"model.pt", "checkpoint.pt"})
     assert not [name for name in written if name.startswith(".")]
+
+
+def results(bundle: Path, images: Path, out: Path, **options: Any) -> dict[str, Path]:
+    """What `monai-levelset predict` writes, by the images' names."""
+    report = predict(bundle, images, out, **options)
+    return {case["id"]: out / case["files"][0] for case in report["cases"]}

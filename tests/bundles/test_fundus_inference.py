@@ -15,10 +15,10 @@ from PIL import Image
 from monai_levelset.data import simulated_clicks, write_clicks
 from monai_levelset.data.grids import read_array
 from monai_levelset.data.phantoms import generate_phantoms
-from monai_levelset.evaluation import evaluate, predict_folder
+from monai_levelset.evaluation import evaluate
 
 from .clicks import in_world, with_stub
-from .common import Array, dice, read_png, reason, run_workflow
+from .common import Array, dice, read_png, reason, results, run_workflow
 from .fundus import CUP, DISC, FUNDUS_BUNDLE, SIZE, confident, photo
 from .liver import write_nifti
 
@@ -97,7 +97,7 @@ def test_formats(name: str, kind: Any, bundle: Path, tmp_path: Path) -> None:
     save(tmp_path / "in" / name, photo() if kind is None else kind(photo()))
     stem = name.rpartition(".")[0]
     write_clicks({stem: BOTH}, tmp_path / "clicks.json")
-    found = predict_folder(bundle, tmp_path / "in", tmp_path / "out", clicks=tmp_path / "clicks.json")
+    found = results(bundle, tmp_path / "in", tmp_path / "out", points=tmp_path / "clicks.json")
     assert found[stem].name == f"{stem}.png"
     label = read_png(found[stem])
     assert label.shape == SIZE

@@ -15,9 +15,8 @@ from scipy import ndimage
 from monai_levelset.data.grids import read_array, read_grid
 from monai_levelset.data.readers.dicom import read_chaos
 from monai_levelset.data.readers.slices8bit import read_liver_slices
-from monai_levelset.evaluation import predict_folder
 
-from .common import Array, dice, read_png, run_workflow
+from .common import Array, dice, read_png, results, run_workflow
 from .liver import LIVER_BUNDLE, on_network_axes, read_mask
 
 SCANS = ("chaos_case/DICOM_anon", "dcmqi_3slice/ct-3slice", "totalsegmentator_example/example_ct_sm.nii.gz")
@@ -138,6 +137,6 @@ def test_results_lie_on_the_scans(liver_root: Path, liver_trained: Path, tmp_pat
 @pytest.mark.skipif(not (LIVER_BUNDLE / "models/model.pt").is_file(), reason="the bundle has no weights")
 def test_the_shipped_weights_find_the_liver(liver_root: Path, chaos_label: Path, tmp_path: Path) -> None:
     """Trained on 8-bit slices of other patients."""
-    found = predict_folder(LIVER_BUNDLE, liver_root / SCANS[0], tmp_path)
+    found = results(LIVER_BUNDLE, liver_root / SCANS[0], tmp_path)
     truth, _ = read_array(chaos_label)
     assert dice(read_mask(found["DICOM_anon"]), truth) > 0.85

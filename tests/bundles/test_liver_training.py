@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 
 from monai_levelset.data.checkpoints import check_checkpoint
 from monai_levelset.data.datalist import load_datalist
-from monai_levelset.evaluation import find_files
+from monai_levelset.data.image_files import find_files
 
 from .common import ROOT, config_files, dice, monai_bundle, read_csv, read_png, run_workflow, scalars
 from .liver import LIVER_BUNDLE, read_mask

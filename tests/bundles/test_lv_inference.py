@@ -10,9 +10,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from monai_levelset.evaluation import predict_folder
-
-from .common import dice, read_png, run_workflow, write_png
+from .common import dice, read_png, results, run_workflow, write_png
 from .lv import ventricle
 
 OBLIQUE = np.array([[1.2, 0.5, 1.0, -80.0], [-0.6, 1.2, 2.0, 30.0], [0.35, -0.4, 7.7, 5.0], [0, 0, 0, 1.0]])
@@ -49,7 +47,7 @@ def predictions(
     for name, size in (("wide.png", (200, 150)), ("small.png", (96, 110))):
         image, truth[name] = ventricle(np.random.default_rng(5), size)
         write_png(images / name, image)
-    found = predict_folder(lv_trained, images, out)
+    found = results(lv_trained, images, out)
     assert {path.name for path in found.values()} == set(truth)
     return images, out, truth
 

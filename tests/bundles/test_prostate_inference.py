@@ -20,11 +20,12 @@ from monai_levelset.cli import main
 from monai_levelset.data import simulated_clicks, write_clicks
 from monai_levelset.data.grids import read_grid
 from monai_levelset.data.phantoms import generate_phantoms
-from monai_levelset.evaluation import evaluate, predict_folder
+from monai_levelset.evaluation import evaluate
+from monai_levelset.prediction import predict
 from tests.dicom_files import write_series
 
 from .clicks import in_world, with_stub
-from .common import Array, dice, read_png, reason, run_workflow, write_png
+from .common import Array, dice, read_png, reason, results, run_workflow, write_png
 from .liver import read_mask, write_nifti
 from .prostate import AFFINE, PROSTATE_BUNDLE, SHAPE, gland, scan, write_itk
 
@@ -98,7 +99,7 @@ def predictions(bundle: Path, clicks: Points, tmp_path_factory: pytest.TempPathF
     made |= {"patient 1_T2": {"prostate": clicks}, "single": [[*click, 0] for click in plane]}
     made |= {"slice.1": plane, "plane": {"prostate": plane}, "picture": plane, "photo": plane}
     write_clicks(made, out / "clicks.json")
-    predict_folder(bundle, images, out / "masks", clicks=out / "clicks.json")
+    predict(bundle, images, out / "masks", points=out / "clicks.json")
     return images, out / "masks"
 
 
@@ -117,7 +118,7 @@ PICTURES = {"picture.png": "picture.png", "photo.jpg": "photo.png"}
 
 
 def test_every_image_has_its_result(predictions: tuple[Path, Path]) -> None:
-    names = {path.name for path in predictions[1].iterdir()}
+    names = {path.name for path in predictions[1].iterdir() if path.name not in ("report.json", ".cases")}
     assert names == {*VOLUMES.values(), *PLANES.values(), *PICTURES.values()}
 
 
@@ -220,7 +221,7 @@ def test_an_image_without_clicks_among_others_is_empty(bundle: Path, clicks: Poi
     for name in ("a", "b"):
         write_nifti(tmp_path / f"in/{name}.nii.gz", scan(gland()), AFFINE)
     write_clicks({"a": clicks}, tmp_path / "clicks.json")
-    found = predict_folder(bundle, tmp_path / "in", tmp_path / "out", clicks=tmp_path / "clicks.json")
+    found = results(bundle, tmp_path / "in", tmp_path / "out", points=tmp_path / "clicks.json")
     assert read_mask(found["a"]).any()
     nothing = read_mask(found["b"])
     assert nothing.shape == SHAPE
@@ -258,7 +259,7 @@ def test_clicks_belong_to_the_nearest_slice(
 ) -> None:
     write_nifti(tmp_path / "in/a.nii.gz", scan(np.repeat(gland()[..., 3:4], SHAPE[2], 2)), AFFINE)
     write_clicks({"a": [[*click[:2], z] for click in of_slices(clicks, 3)]}, tmp_path / "clicks.json")
-    found = predict_folder(bundle, tmp_path / "in", tmp_path / "out", clicks=tmp_path / "clicks.json")
+    found = results(bundle, tmp_path / "in", tmp_path / "out", points=tmp_path / "clicks.json")
     assert slices_of(read_mask(found["a"])) == [clicked]
 
 
@@ -270,7 +271,7 @@ def test_a_result_is_that_of_its_own_slice_alone(
     values *= 10.0 ** np.arange(SHAPE[2])
     write_nifti(tmp_path / "in/a.nii.gz", values, AFFINE)
     write_clicks({"a": clicks}, tmp_path / "clicks.json")
-    found = predict_folder(bundle, tmp_path / "in", tmp_path / "out", clicks=tmp_path / "clicks.json")
+    found = results(bundle, tmp_path / "in", tmp_path / "out", points=tmp_path / "clicks.json")
     np.testing.assert_array_equal(read_mask(found["a"]), expected)
 
 

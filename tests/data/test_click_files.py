@@ -15,7 +15,7 @@ from PIL import Image
 
 from monai_levelset.data import DataError, check_clicks, click_items, write_clicks
 from monai_levelset.data.click_files import image_name
-from monai_levelset.evaluation import find_files
+from monai_levelset.data.image_files import find_files
 from tests.dicom_files import write_series
 
 FOUR = [[12, 3], [12, 30], [2, 14], [25, 15]]

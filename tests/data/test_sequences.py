@@ -46,8 +46,12 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
         sequence_cases(tmp_path, ["flair", "t1"])
     lines = str(caught.value).splitlines()
     assert len(lines) == 3
-    assert "b/flair.nii.gz: b_flair.nii.gz beside it is the sequence flair, too" in lines[1]
-    assert "/a: the sequence t1 is missing" in lines[2]
+    assert "/a: the sequence t1 is missing" in lines[1]
+    assert "b/flair.nii.gz: b_flair.nii.gz beside it is the sequence flair, too" in lines[2]
+    problems: dict[str, str] = {}
+    assert sequence_cases(tmp_path, ["flair"], problems=problems)[0]["id"] == "a"
+    assert list(problems) == ["b"]
+    assert sequence_cases(tmp_path / "c/t2.nii.gz", ["t2"])[0]["id"] == "c"
 
 
 def test_one_name_twice(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from monai.bundle import ConfigParser
 from PIL import Image
 from torch import Tensor, nn
 
+from monai_levelset.bundles import find_bundle
 from monai_levelset.cli import main
 from monai_levelset.engines import FCNLevelSetTrainer
-from monai_levelset.evaluation import find_bundle
 from monai_levelset.reproduce import kim2019, kim2019_choice, kim2019_fundus, kim2019_rows, reproduce
 from monai_levelset.reproduce.dense_crf import dense_crf
 from monai_levelset.reproduce.kim2019_fundus import FundusTask

@@ -152,6 +152,7 @@ def read_volume(paths: Sequence[Path]) -> tuple[NDArray[Any], NDArray[np.float64
 def _read_header(path: Path) -> Slice | str:
     import pydicom
     from pydicom.errors import InvalidDicomError
+    from pydicom.uid import SegmentationStorage
 
     try:
         data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
@@ -161,6 +162,8 @@ def _read_header(path: Path) -> Slice | str:
         return "no DICOM file"
     except (OSError, EOFError, ValueError, AttributeError, NotImplementedError) as error:
         raise DataError(f"{path}: its DICOM header cannot be read ({error}). Copy it again.") from error
+    if data.get("SOPClassUID") == SegmentationStorage:
+        return "a DICOM segmentation"
     needed = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
     missing = [tag for tag in needed if data.get(tag) in (None, "")]
     if int(data.get("NumberOfFrames") or 1) > 1:

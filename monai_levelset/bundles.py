@@ -1,0 +1,44 @@
+"""Where bundles lie and what their inference says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def find_bundle(bundle: str | Path) -> Path:
+    """The folder of a bundle.
+
+    Args:
+        bundle: its folder, or its name in ``bundles/`` of the working directory or of this package's
+            checkout.
+
+    Returns:
+        A folder that holds ``configs/inference.json``.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    shelves = [Path("bundles"), Path(__file__).resolve().parents[1] / "bundles"]
+    for root in [Path(bundle), *(shelf / bundle for shelf in shelves)]:
+        if (root / "configs" / "inference.json").is_file():
+            return root
+    known = sorted({p.parents[1].name for shelf in shelves for p in shelf.glob("*/configs/inference.json")})
+    raise FileNotFoundError(
+        f"{bundle}: no bundle with configs/inference.json; known names: {', '.join(known) or 'none'}"
+    )
+
+
+def inference_config(bundle_root: Path) -> dict[str, Any]:
+    """What a bundle's ``configs/inference.json`` says, unparsed.
+
+    Args:
+        bundle_root: the bundle's folder.
+
+    Returns:
+        Id -> content.
+    """
+    from monai.bundle import ConfigParser
+
+    config: dict[str, Any] = ConfigParser.load_config_file(bundle_root / "configs" / "inference.json")
+    return config
