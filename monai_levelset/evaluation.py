@@ -19,6 +19,7 @@ from monai_levelset.metrics.overlap import Labels
 from monai_levelset.metrics.summary import Case, evaluate_arrays
 from monai_levelset.metrics.volume import PHOTO_SUFFIXES, Volume, check_same_grid, load_label, load_volume
 from monai_levelset.prediction import SomeFailed, predict
+from monai_levelset.prediction.evolution import save_evolution
 from monai_levelset.report.atomic import write_json, write_text
 from monai_levelset.report.drawing import Panel, save_figure
 from monai_levelset.report.html import html_report
@@ -39,6 +40,7 @@ def evaluate(
     postfix: str = "",
     metrics: str | None = None,
     clicks: str | Path | None = None,
+    tolerance: float = 2.0,
 ) -> dict[str, Any]:
     """Score predictions against labels; write summary.json, cases.csv, overlays.png and report.html.
 
@@ -62,6 +64,7 @@ def evaluate(
             ... or the file ``x.mat`` of BSDS500. No overlays are drawn. Default: overlap and distances.
         clicks: JSON file with the clicks for a bundle that segments what is clicked, see ``click_items``.
             Default: the extreme points of the labels' structures, written to ``out/clicks.json``.
+        tolerance: of the boundary F-measure, in mm (in pixels for files without spacing).
 
     Returns:
         The content of ``summary.json``: ``mean``, ``sd``, ``cases``, ``n``, ``missed``, ``unit`` of the
@@ -82,7 +85,7 @@ def evaluate(
     Path(out).mkdir(parents=True, exist_ok=True)
     clicked: dict[str, str] = {}
     if predictions is None:
-        predictions, clicked = _predict(bundle, images, labels, Path(out), clicks)
+        predictions, clicks, clicked = _predict(bundle, images, labels, Path(out), clicks)
     if metrics == "regions":
         return _evaluate_regions(
             find_files(predictions, postfix=postfix), Path(predictions), Path(labels), Path(out), command
@@ -92,12 +95,33 @@ def evaluate(
     found = _without_companions(find_files(predictions, postfix=postfix))
     extra = _check_names(found, truths, Path(predictions), Path(labels))
     pairs = {name: (found.get(name), truths[name]) for name in truths}
-    summary = evaluate_arrays(_cases(pairs, spacing), labels=classes)
-    summary |= {"unit": _unit(truths.values(), spacing), "extra": extra}
+    summary = evaluate_arrays(_cases(pairs, spacing), labels=classes, tolerance=tolerance)
+    summary |= {"unit": _unit(truths.values(), spacing), "extra": extra, "tolerance": tolerance}
     summary |= {**clicked, "command": command, "versions": versions()}
-    _write(Path(out), summary, _panels(pairs, pictures, summary, binary=classes is None))
+    median = _median_case(summary, found)
+    evolution = None
+    if bundle is not None and images is not None and median is not None:
+        evolution = save_evolution(
+            *(bundle, images, median, truths[median], Path(out) / "evolution.png"),
+            values=_first_structure(classes),
+            points=clicks,
+        )
+    _write(Path(out), summary, _panels(pairs, pictures, summary, binary=classes is None), evolution)
     _print(Path(out), summary)
     return summary
+
+
+def _median_case(summary: Mapping[str, Any], found: Mapping[str, Path]) -> str | None:
+    scored = sorted((case["dice"], case["id"]) for case in summary["cases"] if case["id"] in found)
+    return scored[len(scored) // 2][1] if scored else None
+
+
+def _first_structure(classes: Labels) -> tuple[int, ...] | None:
+    if classes is None:
+        return None
+    many = list(classes.values()) if isinstance(classes, Mapping) else classes
+    first = many if isinstance(many, int) else many[0]
+    return (first,) if isinstance(first, int) else tuple(first)
 
 
 def _evaluate_regions(
@@ -124,8 +148,8 @@ def _predict(
     labels: str | Path,
     out: Path,
     clicks: str | Path | None,
-) -> tuple[Path, dict[str, str]]:
-    """The folder of the predictions, and where clicks came from."""
+) -> tuple[Path, str | Path | None, dict[str, str]]:
+    """The folder of the predictions, the file of clicks, and where these came from."""
     if bundle is None or images is None:
         raise ValueError("--bundle needs --images, the folder to make predictions for")
     root, clicked = find_bundle(bundle), {} if clicks is None else {"clicks": str(clicks)}
@@ -137,7 +161,7 @@ def _predict(
         if error.exit_code == 1:
             raise
         print(f"warning: {error}; these count as missed", file=sys.stderr)
-    return out / "predictions", clicked
+    return out / "predictions", clicks, clicked
 
 
 def _simulate(bundle_root: Path, images: str | Path, labels: str | Path, out: Path) -> Path:
@@ -236,14 +260,17 @@ def _load_picture(path: Path | None, truth: Volume) -> NDArray[Any] | None:
     return image.array[..., 0] if image.array.ndim > 3 else image.array  # the first sequence
 
 
-def _write(out: Path, summary: Mapping[str, Any], panels: Mapping[str, Sequence[Panel]]) -> None:
+def _write(
+    out: Path, summary: Mapping[str, Any], panels: Mapping[str, Sequence[Panel]], evolution: Path | None
+) -> None:
     picture = save_figure(overlay_figure(panels), out / "overlays.png")
     write_text(out / "cases.csv", cases_csv(summary["cases"]))
-    write_text(out / "report.html", html_report(summary, picture=picture))
+    write_text(out / "report.html", html_report(summary, picture=picture, evolution=evolution))
     write_json(out / "summary.json", summary)
 
 
 def _print(out: Path, summary: Mapping[str, Any]) -> None:
     print(text_table(summary))
-    for name in ("overlays.png", "report.html", "cases.csv", "summary.json"):
-        print(out / name)
+    for name in ("overlays.png", "evolution.png", "report.html", "cases.csv", "summary.json"):
+        if (out / name).is_file():
+            print(out / name)

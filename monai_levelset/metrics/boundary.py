@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt, find_objects
 
-from monai_levelset.metrics.overlap import _spacing
+from monai_levelset.metrics.spacing import checked_spacing
 
 
 def boundary_f(
@@ -47,7 +47,7 @@ def boundary_f(
         (0.5, 1.0)
     """
     found, true = np.asarray(prediction) != 0, np.asarray(truth) != 0
-    size = _spacing(found, true, spacing)
+    size = checked_spacing(found, true, spacing)
     if found.ndim not in (2, 3):
         raise ValueError(f"masks must be 2D or 3D, got the shape {found.shape}")
     if not 0 <= tolerance < np.inf:

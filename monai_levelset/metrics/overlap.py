@@ -22,6 +22,9 @@ from monai.metrics import (
 )
 from numpy.typing import NDArray
 
+from monai_levelset.metrics.boundary import boundary_f
+from monai_levelset.metrics.spacing import checked_spacing
+
 Labels: TypeAlias = Mapping[str, int | Sequence[int]] | Sequence[int] | int | None
 """Which label values are scored: a name per structure, values, or None for "anything not 0"."""
 
@@ -36,15 +39,16 @@ def case_metrics(
     labels: Labels = None,
     *,
     distances: bool = True,
+    tolerance: float | None = None,
 ) -> dict[str, float]:
     """Score one predicted label map against the truth.
 
     Empty masks never leave the average. For each structure:
 
-    * both masks empty: overlaps 1, distances and ``rvd`` 0;
-    * exactly one of them empty: overlaps 0, distances the diagonal of the image, which no real pair of
-      contours can exceed. If it is the prediction that is empty, the structure counts as missed and ``rvd``
-      is -1, all of it missing; if it is the label, ``rvd`` is +1, as far off to the other side.
+    * both masks empty: overlaps and ``boundary_f`` 1, distances and ``rvd`` 0;
+    * exactly one of them empty: overlaps and ``boundary_f`` 0, distances the diagonal of the image, which no
+      real pair of contours can exceed. If it is the prediction that is empty, the structure counts as missed
+      and ``rvd`` is -1, all of it missing; if it is the label, ``rvd`` is +1, as far off to the other side.
 
     ``rvd`` says whether structures come out too small or too large, not how good they are: it is signed, as
     papers report it, so that errors of both kinds cancel in its mean and show in its standard deviation only.
@@ -59,6 +63,7 @@ def case_metrics(
             of which the first is the union of two label values. With more than one structure the plain keys
             hold the mean over them.
         distances: whether to compute ``hd``, ``hd95`` and ``asd``, by far the slower part.
+        tolerance: of ``boundary_f``, in mm; None leaves it out.
 
     Returns:
         ``dice``, ``iou``, ``precision``, ``recall`` in [0, 1]; ``rvd``, the relative volume difference
@@ -66,7 +71,8 @@ def case_metrics(
         fraction, where papers print per cent); in mm ``hd`` (Hausdorff distance: the largest distance from
         a surface voxel of either mask to the other's surface), ``hd95`` (the same, 95th percentile) and
         ``asd`` (average symmetric surface distance, the average boundary distance "ABD" of Zheng et al.);
-        ``missed``, the number of missed structures. With several structures also ``dice_<name>`` and so on.
+        ``boundary_f``, see :func:`~monai_levelset.metrics.boundary.boundary_f`; ``missed``, the number of
+        missed structures. With several structures also ``dice_<name>`` and so on.
 
     Raises:
         ValueError: if the shapes differ, the spacing does not fit or ``labels`` is empty.
@@ -84,10 +90,10 @@ def case_metrics(
         1
     """
     predicted, truth = np.asarray(prediction), np.asarray(label)
-    size = _spacing(predicted, truth, spacing)
+    size = checked_spacing(predicted, truth, spacing)
     structures = _structures(labels)
     scores = {
-        name: _mask_metrics(_select(predicted, values), _select(truth, values), size, distances)
+        name: _mask_metrics(_select(predicted, values), _select(truth, values), size, distances, tolerance)
         for name, values in structures.items()
     }
     if len(scores) == 1:
@@ -96,19 +102,6 @@ def case_metrics(
     mean = {key: float(np.mean([one[key] for one in scores.values()])) for key in keys}
     mean["missed"] = sum(one["missed"] for one in scores.values())
     return mean | {f"{key}_{name}": value for name, one in scores.items() for key, value in one.items()}
-
-
-def _spacing(
-    prediction: NDArray[Any], label: NDArray[Any], spacing: Sequence[float] | None
-) -> tuple[float, ...]:
-    if prediction.shape != label.shape:
-        raise ValueError(f"prediction and label differ in shape: {prediction.shape} and {label.shape}")
-    size = tuple(float(s) for s in spacing) if spacing is not None else (1.0,) * label.ndim
-    if len(size) != label.ndim or not all(math.isfinite(s) and s > 0 for s in size):
-        raise ValueError(
-            f"spacing needs {label.ndim} positive numbers, one per axis of the label, not {spacing}"
-        )
-    return size
 
 
 def _structures(labels: Labels) -> dict[str, tuple[int, ...] | None]:
@@ -126,7 +119,11 @@ def _select(label_map: NDArray[Any], values: tuple[int, ...] | None) -> NDArray[
 
 
 def _mask_metrics(
-    prediction: NDArray[np.bool_], truth: NDArray[np.bool_], spacing: tuple[float, ...], distances: bool
+    prediction: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    spacing: tuple[float, ...],
+    distances: bool,
+    tolerance: float | None,
 ) -> dict[str, float]:
     found, present = bool(prediction.any()), bool(truth.any())
     if found and present:
@@ -137,6 +134,8 @@ def _mask_metrics(
         agree = found == present
         scores = dict.fromkeys(_OVERLAPS, float(agree)) | {"rvd": float(found - present)}
         scores |= dict.fromkeys(_DISTANCES, 0.0 if agree else diagonal) if distances else {}
+    if tolerance is not None:
+        scores["boundary_f"] = boundary_f(prediction, truth, tolerance=tolerance, spacing=spacing)
     return scores | {"missed": int(present and not found)}
 
 

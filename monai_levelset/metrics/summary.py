@@ -33,7 +33,7 @@ class Case:
 
 
 def evaluate_arrays(
-    cases: Iterable[Case], *, labels: Labels = None, distances: bool = True
+    cases: Iterable[Case], *, labels: Labels = None, distances: bool = True, tolerance: float | None = None
 ) -> dict[str, Any]:
     """Score cases held in memory, one at a time.
 
@@ -41,6 +41,7 @@ def evaluate_arrays(
         cases: the cases; a generator is fine, only one is held at once.
         labels: the structures to score, see :func:`~monai_levelset.metrics.overlap.case_metrics`.
         distances: whether to compute surface distances.
+        tolerance: of the boundary F-measure, in mm; None leaves it out.
 
     Returns:
         The summary of :func:`summarize`.
@@ -55,13 +56,15 @@ def evaluate_arrays(
         >>> summary["mean"]["dice"], summary["missed"], summary["n"]
         (0.5, 1, 2)
     """
-    return summarize([_score(case, labels, distances) for case in cases])
+    return summarize([_score(case, labels, distances, tolerance) for case in cases])
 
 
-def _score(case: Case, labels: Labels, distances: bool) -> dict[str, Any]:
+def _score(case: Case, labels: Labels, distances: bool, tolerance: float | None) -> dict[str, Any]:
     prediction = np.zeros_like(np.asarray(case.label)) if case.prediction is None else case.prediction
     try:
-        scores = case_metrics(prediction, case.label, case.spacing, labels, distances=distances)
+        scores = case_metrics(
+            prediction, case.label, case.spacing, labels, distances=distances, tolerance=tolerance
+        )
     except ValueError as error:
         raise ValueError(f"case {case.id}: {error}") from error
     return {"id": case.id} | ({} if case.patient is None else {"patient": case.patient}) | scores

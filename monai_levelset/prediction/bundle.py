@@ -64,6 +64,7 @@ class BundlePredictor:
             try:
                 self.dataset = parser.get_parsed_content("dataset")
                 self.evaluator = parser.get_parsed_content("evaluator")
+                self.postprocessing = parser.get_parsed_content("postprocessing", default=None)
             except RuntimeError as error:
                 raise data_error(error) from error
         if amp:

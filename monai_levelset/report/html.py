@@ -8,7 +8,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from monai_levelset.report.distribution import distribution_svg
+
 _NAMES = {"dice": "Dice", "iou": "IoU", "rvd": "RVD", "hd": "HD", "hd95": "HD95", "asd": "ASD"}
+_NAMES |= {"boundary_f": "boundary F", "precision": "precision", "recall": "recall"}
+#: Metrics whose spread over the cases is drawn, where they are there, and the ends of their axis.
+_SPREAD = {"dice": (0.9, 1.0), "hd95": (0.0, 0.0), "asd": (0.0, 0.0), "rc": (0.9, 1.0)}
 _DISTANCES = ("hd", "hd95", "asd")
 _SIGNED = ("rvd",)
 _STYLE = """
@@ -33,6 +38,10 @@ th button { all: unset; cursor: pointer; font-weight: 600; color: var(--blue); p
 th button:focus-visible { outline: 2px solid var(--blue); }
 th[aria-sort=ascending] button::after { content: " \\25B2"; }
 th[aria-sort=descending] button::after { content: " \\25BC"; }
+svg.spread { width: 100%; max-width: 40rem; height: auto; display: block; font-size: 12px; }
+svg.spread text { fill: var(--soft); } svg.spread .axis { stroke: var(--soft); }
+svg.spread .box rect { fill: #dbe9f4; stroke: var(--blue); } svg.spread .box path { stroke: var(--ink); }
+svg.spread circle { fill: var(--blue); fill-opacity: .75; stroke: #fff; }
 tbody tr:hover { background: #f3f7fa; }
 tr.missed { background: #fff4ec; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .7rem; background: #f5f5f5; }
@@ -55,9 +64,13 @@ for (const table of document.querySelectorAll('table.sortable')) {
 
 
 def html_report(
-    summary: Mapping[str, Any], *, picture: str | Path | None = None, title: str = "Segmentation evaluation"
+    summary: Mapping[str, Any],
+    *,
+    picture: str | Path | None = None,
+    evolution: str | Path | None = None,
+    title: str = "Segmentation evaluation",
 ) -> str:
-    """Build the page: key numbers, overlay picture, mean ± sd, a sortable row per case, command and versions.
+    """Build the page: key numbers, pictures, mean ± sd, spread and a sortable row per case, and its origin.
 
     Nothing is loaded from elsewhere: style, script and picture are inside the page.
 
@@ -65,7 +78,8 @@ def html_report(
         summary: of :func:`~monai_levelset.metrics.summary.summarize`, optionally with ``unit`` of
             the distances (default mm), ``command``, ``versions`` (name -> version) and ``extra`` (predictions
             without a label).
-        picture: a PNG file to embed.
+        picture: a PNG file with the cases' contours to embed.
+        evolution: a PNG file that shows a level set move.
         title: of the page.
 
     Returns:
@@ -73,12 +87,12 @@ def html_report(
     """
     parts = [f"<h1>{escape(title)}</h1>", _tiles(summary)]
     if picture is not None:
-        data = base64.b64encode(Path(picture).read_bytes()).decode()
         caption = "Ground truth in blue, prediction in red; the number is the Dice of the case."
-        image = f'<img alt="Contours on best, median and worst cases" src="data:image/png;base64,{data}">'
-        figure = f'<div class="scroll">{image}</div><figcaption>{caption}</figcaption>'
-        parts.append(f"<h2>Cases</h2><figure>{figure}</figure>")
-    parts += [_means(summary), _cases(summary), _origin(summary)]
+        parts.append(_figure("Cases", picture, "Contours on best, median and worst cases", caption))
+    if evolution is not None:
+        caption = "From the initial contour to the final one, on the case with the median Dice."
+        parts.append(_figure("How the level set moved", evolution, "Contours of a level set", caption))
+    parts += [_means(summary), _spread(summary), _cases(summary), _origin(summary)]
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>"
@@ -88,15 +102,40 @@ def html_report(
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
 
 
+def _figure(title: str, picture: str | Path, alt: str, caption: str) -> str:
+    data = base64.b64encode(Path(picture).read_bytes()).decode()
+    image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+    figure = f'<div class="scroll">{image}</div><figcaption>{caption}</figcaption>'
+    return f"<h2>{title}</h2><figure>{figure}</figure>"
+
+
+def _spread(summary: Mapping[str, Any]) -> str:
+    cases = summary["cases"]
+    pictures = [
+        f"<h3>{_head(key, summary)}</h3>"
+        + distribution_svg({case["id"]: case[key] for case in cases}, _head(key, summary), bounds=bounds)
+        for key, bounds in _SPREAD.items()
+        if key in cases[0]
+    ]
+    note = "A dot per case; the box holds the middle half of them, the line is their median."
+    return f"<h2>Spread over cases</h2><p>{note}</p>{''.join(pictures)}" if pictures else ""
+
+
 def _head(metric: str, summary: Mapping[str, Any]) -> str:
-    kind, _, structure = metric.partition("_")
+    kind, structure = _parts(metric)
     unit = f" ({summary.get('unit', 'mm')})" if kind in _DISTANCES else ""
     return escape(f"{_NAMES.get(kind, kind)} {structure}".strip() + unit)
 
 
+def _parts(metric: str) -> tuple[str, str]:
+    """Metric and structure: `dice_cup` is the Dice of the cup, `boundary_f` of everything."""
+    kind = next((name for name in _NAMES if metric.startswith(f"{name}_")), metric)
+    return kind, metric[len(kind) + 1 :]
+
+
 def _number(metric: str, value: float) -> str:
     """Where the sign says too small or too large it is always printed."""
-    return f"{value:+.4f}" if metric.partition("_")[0] in _SIGNED else f"{value:.4f}"
+    return f"{value:+.4f}" if _parts(metric)[0] in _SIGNED else f"{value:.4f}"
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
@@ -152,6 +191,11 @@ def _origin(summary: Mapping[str, Any]) -> str:
         "If exactly one of truth and prediction is empty, overlaps are 0 and distances the image diagonal; "
         "if both are, overlaps are 1 and distances 0."
     )
+    if "tolerance" in summary:
+        rule += (
+            " Boundary F is the share of the contours that agree within "
+            f"{summary['tolerance']:g} {summary.get('unit', 'mm')}."
+        )
     if "rvd" in summary["mean"]:
         rule += (
             " RVD, the relative volume difference, is signed: below 0 the prediction is too small, -1 if it "

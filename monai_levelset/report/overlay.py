@@ -79,12 +79,21 @@ def middle_panel(
         index = int(area.sum(axis=(0, 1)).argmax())
         truth, prediction = truth[:, :, index], prediction[:, :, index]
         image = None if image is None else image[:, :, index]
-    shown = None if image is None else _upright(image, affine)
-    contours = {TRUTH: _upright(truth, affine), PREDICTION: _upright(prediction, affine)}
+    shown = None if image is None else upright(image, affine)
+    contours = {TRUTH: upright(truth, affine), PREDICTION: upright(prediction, affine)}
     return Panel(shown, contours, title=title, note=note, aspect=size[1] / size[0])
 
 
-def _upright(array: NDArray[Any], affine: NDArray[Any] | None) -> NDArray[Any]:
+def upright(array: NDArray[Any], affine: NDArray[Any] | None) -> NDArray[Any]:
+    """Rows and columns as a viewer shows them: the patient's right on the left, front on top.
+
+    Args:
+        array: a slice with axes x, y, ...
+        affine: voxel-to-world matrix (RAS); None: x to the right, y down.
+
+    Returns:
+        The slice with axes row, column, ...
+    """
     array = np.swapaxes(array, 0, 1)
     if affine is None:
         return array

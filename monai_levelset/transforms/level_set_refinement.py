@@ -110,11 +110,11 @@ class LevelSetRefinement(Transform):
         `image` is `(B, C, *spatial)` and only used with `edge_contrast`. An item whose evolution diverges, as
         it does from a NaN, keeps its initial mask.
         """
-        return self._evolved(probability, image) > 0
+        return self.level_set(probability, image) > 0
 
     def soft(self, probability: Tensor, image: Tensor | None = None) -> Tensor:
         """The soft mask H(phi), `(B, 1, *spatial)` in [0, 1], to train on: 1/2 on the contour."""
-        phi = self._evolved(probability, image)
+        phi = self.level_set(probability, image)
         return heaviside(phi, self.softness).clamp(0, 1)  # its sine is out by an ulp
 
     def evolution(
@@ -132,6 +132,14 @@ class LevelSetRefinement(Transform):
             reinitialize_every=self.reinitialize_every,
             record_energy=False,
         )
+
+    @torch.no_grad()
+    def level_set(self, probability: Tensor, image: Tensor | None = None) -> Tensor:
+        """Phi after the last step, `(B, 1, *spatial)`, > 0 inside; where it diverges, as at the start."""
+        start = self.initial_mask(probability)
+        result = self.evolution(probability, start, image=image)
+        diverged = result.diverged.view(-1, *(1,) * (probability.ndim - 1))
+        return torch.where(diverged, signed_distance(start, self.spacing).to(result.phi), result.phi)
 
     def initial_mask(self, probability: Tensor) -> Tensor:
         """Where the contour starts, `(B, 1, *spatial)` of 0 and 1; see the class."""
@@ -168,13 +176,6 @@ class LevelSetRefinement(Transform):
         if image is None:
             raise ValueError("`edge_contrast` weighs the curve by the image's edges: pass the image too.")
         return edge_indicator(image, contrast=self.edge_contrast, spacing=self.spacing)
-
-    @torch.no_grad()
-    def _evolved(self, probability: Tensor, image: Tensor | None) -> Tensor:
-        start = self.initial_mask(probability)
-        result = self.evolution(probability, start, image=image)
-        diverged = result.diverged.view(-1, *(1,) * (probability.ndim - 1))
-        return torch.where(diverged, signed_distance(start, self.spacing).to(result.phi), result.phi)
 
     def _choose_prior(self, batch: int) -> Tensor:
         assert self.prior is not None
