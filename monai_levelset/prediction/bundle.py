@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from monai_levelset.prediction.cases import PredictionCase
 
 __all__ = ["BundlePredictor", "weights_hashes"]
 
+#: What tells of a single case's progress and errors.
+_LOGGERS = ("monai.handlers.StatsHandler", "ignite.engine.engine.SupervisedEvaluator")
 _NEEDED = ("dataset", "evaluator", "output_dir")
 
 
@@ -115,17 +118,22 @@ class BundlePredictor:
 
 @contextmanager
 def _told_once() -> Iterator[None]:
-    """Without the log: MONAI's handlers would print the traceback of what is told as a case's problem.
+    """Without MONAI's log, which would print the traceback of what is told as a case's problem.
 
     A bundle's `initialize` may replace `sys.excepthook`, for this process was to be its own.
     """
-    before, hook = logging.root.manager.disable, sys.excepthook
-    if os.environ.get("MONAI_LEVELSET_DEBUG", "0") in ("", "0"):
-        logging.disable(logging.ERROR)
+    debug = os.environ.get("MONAI_LEVELSET_DEBUG", "0") not in ("", "0")
+    loggers = [] if debug else [logging.getLogger(name) for name in _LOGGERS]
+    before, hook = [logger.disabled for logger in loggers], sys.excepthook
+    for logger in loggers:
+        logger.disabled = True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")  # an optional reader
+            yield
     finally:
-        logging.disable(before)
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
         sys.excepthook = hook
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigParser
 
 from monai_levelset.bundles import find_bundle, inference_config
 from monai_levelset.data.checks import check_writable
@@ -46,6 +48,7 @@ def predict(
     interpolate: bool = False,
     checkpoint: str | Path | None = None,
     overrides: str | Path | None = None,
+    settings: dict[str, Any] | None = None,
     device: str | None = None,
     amp: bool = False,
     probabilities: bool = False,
@@ -71,6 +74,7 @@ def predict(
         checkpoint: weights in the place of the bundle's `models/model.pt`.
         overrides: configuration file applied after `inference.json`: a path, or a name in the bundle's
             `configs`, such as `slices`; several with commas between.
+        settings: entries of the bundle's inference to replace, such as `{"spacing": [1.4, 1.4]}`.
         device: `cpu`, `cuda`, `cuda:1`, ...; default: a GPU if there is one.
         amp: run the network in mixed precision.
         probabilities: also write the network's probabilities, `NAME_probabilities.nii.gz`: a channel per
@@ -93,7 +97,8 @@ def predict(
     begin, started = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     root, files = find_bundle(bundle).resolve(), _override_files(bundle, overrides)
     cases = find_cases(inference_config(root), input, points=points)
-    settings = _settings(root, space, interpolate, checkpoint, device, probabilities)
+    given = {**(settings or {}), **_settings(space, interpolate, checkpoint, device, probabilities)}
+    settings = _known(given, root, files)
     settings |= {"dataset_dir": str(root_of(input)), "output_dir": str(check_writable(out).resolve())}
     settings |= {} if points is None else {"clicks": str(points)}
     weights = weights_hashes(root, settings)
@@ -137,14 +142,13 @@ def _override_files(bundle: str | Path, overrides: str | Path | None) -> list[Pa
 
 
 def _settings(
-    root: Path,
     space: str,
     interpolate: bool,
     checkpoint: str | Path | None,
     device: str | None,
     probabilities: bool,
 ) -> dict[str, Any]:
-    """Entries of the configuration that options replace; options it does not know are refused."""
+    """Entries of the configuration that options stand for."""
     if space not in ("voxel", "world"):
         raise ValueError(f"--space is voxel or world, got {space!r}")
     given: dict[str, Any] = {} if space == "voxel" else {"space": space}
@@ -152,12 +156,19 @@ def _settings(
     given |= {"save_probabilities": True} if probabilities else {}
     given |= {} if checkpoint is None else {"checkpoint": str(Path(checkpoint).resolve())}
     given |= {} if device is None else {"device": f"$torch.device('{_device(device)}')"}
-    config = inference_config(root)
-    for name in given:
-        if name not in config:
+    return given
+
+
+def _known(settings: dict[str, Any], root: Path, overrides: Sequence[Path]) -> dict[str, Any]:
+    """The settings, if the bundle has entries of all their names."""
+    known = {**inference_config(root)}
+    for file in overrides:
+        known |= ConfigParser.load_config_file(file)
+    for name in settings:
+        if name not in known:
             option = {"save_probabilities": "probabilities"}.get(name, name)
             raise ValueError(f"--{option}: the bundle {root.name} has no such option; leave it out")
-    return given
+    return settings
 
 
 def _device(name: str) -> str:
@@ -184,6 +195,9 @@ def _extras(root: Path, out: Path, preview: bool, dicom_seg: bool) -> list[Extra
 def _conclude(report: Mapping[str, Any], file: Path) -> None:
     counts = report["counts"]
     print(f"{', '.join(f'{number} {name}' for name, number in counts.items() if number)}; {file}")
+    for case in report["cases"]:
+        for note in case.get("warnings", []) if case["status"] == "done" else []:
+            print(f"warning: {case['id']}: {note}", file=sys.stderr)
     failed = [case for case in report["cases"] if case["status"] == "failed"]
     if failed:
         number = f"{len(failed)} of {len(report['cases'])} cases" if report["cases"][1:] else "the only case"

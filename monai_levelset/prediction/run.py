@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import traceback
@@ -112,11 +113,30 @@ class PredictionRun:
 
 @contextmanager
 def _collected(notes: list[str]) -> Iterator[None]:
-    """Gather the texts of warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        yield
-    notes += dict.fromkeys(str(warning.message) for warning in caught if _concerns(warning.category))
+    """Gather the texts of warnings, Python's and those of this package's log."""
+    handler, logger = _Notes(notes), logging.getLogger("monai_levelset")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            yield
+        notes += dict.fromkeys(str(warning.message) for warning in caught if _concerns(warning.category))
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+class _Notes(logging.Handler):
+    """Keeps the texts of warnings."""
+
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.notes = notes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.notes.append(record.getMessage())
 
 
 def _concerns(category: type[Warning]) -> bool:

@@ -95,6 +95,17 @@ def test_other_weights_make_new_results(images: Path, tmp_path: Path) -> None:
         predict(BUNDLE, images / "lv_000.nii.gz", tmp_path / "out", checkpoint=mine)
 
 
+def test_entries_of_the_configuration_can_be_replaced(phantoms: Path, tmp_path: Path) -> None:
+    image = phantoms / "images/lv_000.nii.gz"
+    masks = [
+        np.asarray(nib.load(tmp_path / name / "lv_000.nii.gz").dataobj)
+        for name, settings in (("plain", None), ("coarse", {"spacing": [3.0, 3.0]}))
+        if predict(BUNDLE, image, tmp_path / name, settings=settings)
+    ]
+    assert masks[0].shape == masks[1].shape
+    assert (masks[0] != masks[1]).any()
+
+
 def test_an_interrupted_run_goes_on(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +194,7 @@ def test_one_list_for_many_processes(images: Path, tmp_path: Path) -> None:
         ({"points": "clicks.json"}, "clicks.json: this bundle takes no clicks; leave them out"),
         ({"space": "mm"}, "--space is voxel or world, got 'mm'"),
         ({"space": "world"}, "--space: the bundle lv_mri_levelset_segmentation has no such option"),
+        ({"settings": {"spacin": 1}}, "--spacin: the bundle .* has no such option"),
         ({"interpolate": True}, "--interpolate: the bundle .* has no such option"),
     ],
 )
@@ -204,7 +216,9 @@ def test_requests_that_cannot_be_met(images: Path, tmp_path: Path) -> None:
         predict(BUNDLE, tmp_path / "notes.txt", tmp_path / "out")
 
 
-def test_broken_files_do_not_matter_to_the_clicks_of_others(tmp_path: Path) -> None:
+def test_broken_files_do_not_matter_to_the_clicks_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     generate_phantoms("prostate", tmp_path / "data", cases=1, seed=1)
     source = tmp_path / "data/images"
     mask = np.asarray(nib.load(next((tmp_path / "data/labels").glob("*"))).dataobj)
@@ -214,9 +228,13 @@ def test_broken_files_do_not_matter_to_the_clicks_of_others(tmp_path: Path) -> N
     name = next(source.glob("*")).name.removesuffix(".nii.gz")
     (source / "broken.nii.gz").write_text("no image")
     given = {key: [[float(v) for v in click] for click in clicks] for key in (name, "broken")}
+    given[name] += [[float(x[0]), float(y[0]), float(z + 1)]]  # one click is no object
     (tmp_path / "clicks.json").write_text(json.dumps(given))
     with pytest.raises(SomeFailed, match="1 of 2 cases failed: broken"):
         predict("prostate_mri_levelset_deepgrow", source, tmp_path / "out", points=tmp_path / "clicks.json")
+    warned = f"warning: {name}: "
+    assert warned in capsys.readouterr().err
+    assert "3 clicks are missing" in read_report(tmp_path / "out")["cases"][1]["warnings"][0]
     found = np.asarray(nib.load(tmp_path / f"out/{name}.nii.gz").dataobj)
     assert np.flatnonzero(found.any((0, 1))).tolist() == [z]
     overlap = 2 * (found[..., z].astype(bool) & (mask[..., z] > 0)).sum()
