@@ -19,7 +19,7 @@ def find_bundle(bundle: str | Path) -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    shelves = [Path("bundles"), Path(__file__).resolve().parents[1] / "bundles"]
+    shelves = _shelves()
     for root in [Path(bundle), *(shelf / bundle for shelf in shelves)]:
         if (root / "configs" / "inference.json").is_file():
             return root
@@ -27,6 +27,23 @@ def find_bundle(bundle: str | Path) -> Path:
     raise FileNotFoundError(
         f"{bundle}: no bundle with configs/inference.json; known names: {', '.join(known) or 'none'}"
     )
+
+
+def bundle_folders() -> list[Path]:
+    """The folders of all bundles of the collection, complete or not.
+
+    Returns:
+        Folders with a ``configs`` in ``bundles/`` of the working directory or of this package's checkout; of
+        two with one name the first; sorted by name.
+    """
+    found: dict[str, Path] = {}
+    for configs in (path for shelf in _shelves() for path in shelf.glob("*/configs")):
+        found.setdefault(configs.parent.name, configs.parent)
+    return [found[name] for name in sorted(found)]
+
+
+def _shelves() -> list[Path]:
+    return [Path("bundles"), Path(__file__).resolve().parents[1] / "bundles"]
 
 
 def inference_config(bundle_root: Path) -> dict[str, Any]:

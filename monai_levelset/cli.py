@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("monai_levelset.prediction:predict", "segment images with a bundle"),
     "evaluate": ("monai_levelset.evaluation:evaluate", "score predictions or a bundle, and write the report"),
     "reproduce": ("monai_levelset.reproduce:reproduce", "train and evaluate a paper's table"),
+    "doctor": ("monai_levelset.doctor:doctor", "check installation, bundles and data, and say what to fix"),
 }
 
 
