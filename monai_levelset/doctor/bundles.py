@@ -13,10 +13,12 @@ from monai_levelset.doctor.config_rules import (
     expressions,
     imported_names,
     include_problems,
+    included_files,
     target_problems,
     targets,
 )
-from monai_levelset.doctor.metadata_schema import metadata_problems
+from monai_levelset.doctor.metadata_schema import metadata_problems, missing_packages
+from monai_levelset.doctor.references import reference_problems
 from monai_levelset.doctor.report import Finding
 from monai_levelset.doctor.weights import hash_findings, network_finding, weights_findings
 
@@ -68,6 +70,8 @@ def bundle_findings(root: str | Path) -> list[Finding]:
     findings = [_files(section, root), *_json(section, root)]
     if not any(finding.state == "problem" for finding in findings[1:]):
         findings += [*_metadata(section, root), *_rules(section, root)]
+        if not any(finding.state == "problem" for finding in findings[1:]):
+            findings += _references(section, root)
     findings += [*weights_findings(section, root), *hash_findings(section, root)]
     if (root / "models" / "model.pt").is_file():
         findings.append(_network(section, root, findings))
@@ -102,7 +106,13 @@ def _metadata(section: str, root: Path) -> list[Finding]:
     content = json.loads(path.read_text(encoding="utf-8"))
     problems = [f"configs/metadata.json: {problem}" for problem in metadata_problems(content)]
     said = f"version {content.get('version')}, complete"
-    return _each(section, "metadata", problems, said, "fill it in as the model zoo's schema demands")
+    return [
+        *_each(section, "metadata", problems, said, "fill it in as the model zoo's schema demands"),
+        *(
+            Finding(section, "requirements", "problem", f"{name} is not installed", f"pip install {name}")
+            for name in missing_packages(content)
+        ),
+    ]
 
 
 def _rules(section: str, root: Path) -> list[Finding]:
@@ -117,6 +127,21 @@ def _rules(section: str, root: Path) -> list[Finding]:
         *_each(section, "targets", instances, f"all exist, of {', '.join(PACKAGES)}", known),
         *_each(section, "includes", included, "all of the bundle itself", _COPY),
     ]
+
+
+def _references(section: str, root: Path) -> list[Finding]:
+    configs = [root / "configs" / name for name in ("train.json", "inference.json")]
+    alone = [config for config in configs if _stands_alone(config)]
+    problems = [
+        f"configs/{config.name}: {problem}" for config in alone for problem in reference_problems(config)
+    ]
+    fix = "misspelt, or left out; correct the entry"
+    return _each(section, "references", problems, "all defined", fix) if alone else []
+
+
+def _stands_alone(config: Path) -> bool:
+    """Whether it is there and includes no file: MONAI looks for these in the working directory."""
+    return config.is_file() and not included_files(config)
 
 
 def _places(
@@ -135,9 +160,9 @@ def _places(
 def _network(section: str, root: Path, findings: Iterable[Finding]) -> Finding:
     gates = ("json", "expressions", "targets", "includes")
     unsafe = [f.check for f in findings if f.check in gates and f.state == "problem"]
-    if not unsafe and (root / "configs" / "inference.json").is_file():
+    if not unsafe and _stands_alone(root / "configs" / "inference.json"):
         return network_finding(section, root)
-    reason = f"of the {unsafe[0]}" if unsafe else "inference.json is missing"
+    reason = f"of the {unsafe[0]}" if unsafe else "inference.json is missing or includes other files"
     message = f"not built, nothing of the configuration was executed, because {reason}"
     return Finding(section, "network", "warning", message, "solve the problems above first")
 

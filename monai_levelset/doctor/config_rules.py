@@ -25,6 +25,7 @@ __all__ = [
     "expressions",
     "imported_names",
     "include_problems",
+    "included_files",
     "strings",
     "target_problems",
     "targets",
@@ -132,14 +133,19 @@ def include_problems(config: Path) -> list[str]:
         One text per file that does not exist, or is none of the bundle's own configurations.
     """
     bundle, problems = config.parents[1].resolve(), []
-    texts = [text for _, text in strings(json.loads(config.read_text(encoding="utf-8")))]
-    for name in (match[1] for text in texts if (match := _INCLUDED.match(text))):
+    for name in included_files(config):
         found = [(root / name).resolve() for root in (bundle, config.parent) if (root / name).is_file()]
         if not found:
             problems.append(f"%{name} does not exist")
         elif found[0].parent != bundle / "configs" or found[0].suffix != ".json":
             problems.append(f"%{name} is none of the bundle's own configurations")
     return problems
+
+
+def included_files(config: Path) -> list[str]:
+    """Names of the files that a configuration includes by ``%file.json``."""
+    texts = [text for _, text in strings(json.loads(config.read_text(encoding="utf-8")))]
+    return [match[1] for text in texts if (match := _INCLUDED.match(text))]
 
 
 def strings(item: Any, place: str = "") -> Iterator[tuple[str, str]]:

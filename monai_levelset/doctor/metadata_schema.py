@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import jsonschema
 
-__all__ = ["METADATA_SCHEMA", "metadata_problems"]
+__all__ = ["METADATA_SCHEMA", "metadata_problems", "missing_packages"]
 
 _VERSION = {"type": "string", "pattern": r"^\d+(\.\d+)+([-+.]?\w+)*$"}
 _TEXT = {"type": "string", "minLength": 3}
@@ -73,6 +74,32 @@ def metadata_problems(content: Mapping[str, Any]) -> list[str]:
     if not problems and content["version"] not in content["changelog"]:
         problems.append(f"changelog does not name the version {content['version']}")
     return problems
+
+
+def missing_packages(content: Mapping[str, Any]) -> list[str]:
+    """Packages that a bundle requires and that are not installed, whatever their version.
+
+    Args:
+        content: what ``metadata.json`` holds.
+
+    Returns:
+        Their names.
+
+    Example:
+        >>> missing_packages({"required_packages_version": {"numpy": "1.0", "no-such-package": "2.0"}})
+        ['no-such-package']
+    """
+    required = content.get("required_packages_version")
+    names = required if isinstance(required, Mapping) else {}
+    return [name for name in names if name != "monai-levelset" and not _is_installed(name)]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _placed(error: jsonschema.ValidationError) -> str:

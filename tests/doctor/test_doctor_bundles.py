@@ -176,6 +176,38 @@ def test_metadata_of_a_wrong_kind_is_told_with_its_place(bundle: Path) -> None:
     assert "network_data_format#inputs#image#num_channels: 'one' is not of type 'integer'" in message
 
 
+def test_a_package_that_the_bundle_requires(bundle: Path) -> None:
+    change(
+        bundle, "metadata.json", lambda m: m["required_packages_version"].update({"no-such-package": "1.0"})
+    )
+    found = only_problem(bundle)
+    assert (found.message, found.fix) == ("no-such-package is not installed", "pip install no-such-package")
+
+
+def test_a_reference_to_nothing(bundle: Path) -> None:
+    change(bundle, "inference.json", lambda config: config.update(network="$@network_deff.to(@device)"))
+    assert only_problem(bundle).message == "configs/inference.json: #network: @network_deff is not defined"
+
+
+def test_an_entry_that_monai_needs(bundle: Path) -> None:
+    change(bundle, "train.json", lambda config: config.pop("run"))
+    assert only_problem(bundle).message == "configs/train.json: run is missing, which MONAI's commands need"
+
+
+def test_a_macro_that_leads_nowhere(bundle: Path) -> None:
+    change(bundle, "train.json", lambda config: config.update(run="%trainingg"))
+    assert only_problem(bundle).message.startswith("configs/train.json: a % reference leads nowhere")
+
+
+def test_a_configuration_that_includes_one_of_the_bundle_is_left_alone(bundle: Path, tmp_path: Path) -> None:
+    change(
+        bundle, "inference.json", lambda config: config.update(network_def="%configs/train.json::network_def")
+    )
+    (found,) = bad(bundle).values()
+    assert (found.check, found.state) == ("network", "warning")
+    assert found.message.endswith("because inference.json is missing or includes other files")
+
+
 def test_truncated_weights(bundle: Path) -> None:
     path = bundle / "models" / "model.pt"
     path.write_bytes(path.read_bytes()[:100_000])

@@ -205,6 +205,24 @@ def test_labels_in_pictures_hold_255_for_1(tmp_path: Path) -> None:
     assert said(tmp_path)["grids"] == "2 of 6 x 8 voxels, no spacing in the files"
 
 
+def test_sunnybrook_as_pictures(tmp_path: Path) -> None:
+    patients = ["SC-HF-I-01", "SC-HF-I-02", "SC-HF-I-04"]
+    for k, patient in enumerate(patients):
+        for kind in ("images", "endocardium"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            values = voxels(8, 6, seed=k) if kind == "images" else (voxels(8, 6, seed=k) > 50) * 255
+            Image.fromarray(values.astype(np.uint8)).save(tmp_path / kind / f"{patient}-IM-0001-0048.png")
+    splits = dict(zip(("train", "val", "test"), ([patient] for patient in patients), strict=True))
+    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    assert said(tmp_path)["training"] == "1 case of 1 patient, 1 labelled, 0 unlabelled"
+    assert said(tmp_path)["files"].startswith("6 files of 3 cases can be read")
+    assert told(tmp_path) == []
+    (tmp_path / "endocardium" / f"{patients[0]}-IM-0001-0048.png").unlink()
+    (tmp_path / "splits.json").write_text("{}")
+    ((check, message),) = told(tmp_path)
+    assert (check, "train, val and test are expected" in message) == ("data list", True)
+
+
 def test_a_folder_of_images(tmp_path: Path) -> None:
     write(tmp_path / "a.nii.gz", voxels(8, 8, 3))
     write(tmp_path / "sub/b.nii", voxels(8, 8, 5))

@@ -31,6 +31,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
     monkeypatch.setattr(metadata, "version", version)
 
 
+@pytest.mark.slow
 def test_this_environment_has_no_problem() -> None:
     found = environment_findings()
     assert [finding for finding in found if finding.state == "problem"] == []
