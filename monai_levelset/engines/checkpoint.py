@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
@@ -18,49 +16,21 @@ from torch import nn
 from monai_levelset.data.atomic import atomic_path
 from monai_levelset.data.errors import DataError
 
+from .epoch_place import EpochPlace
+from .random_state import RandomState
+from .ranks import is_first_rank
+
 logger = logging.getLogger(__name__)
 
 
-class RandomState:
-    """State of the global random generators of Python, NumPy and torch (CPU and GPUs), for checkpoints.
-
-    Example:
-        >>> import torch
-        >>> state = RandomState().state_dict()
-        >>> first = torch.rand(1)
-        >>> RandomState().load_state_dict(state)
-        >>> bool(torch.rand(1) == first)
-        True
-    """
-
-    def state_dict(self) -> dict[str, Any]:
-        """The states, in types that `torch.load(weights_only=True)` accepts."""
-        kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global generator is the one MONAI uses
-        return {
-            "python": random.getstate(),
-            "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put the generators back into these states."""
-        version, internal, gauss = state["python"]
-        random.setstate((version, tuple(internal), gauss))
-        kind, keys, *rest = state["numpy"]
-        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-        torch.set_rng_state(state["torch"].cpu())
-        if state["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-
-
 class RunCheckpoint:
-    """Save everything a run needs to go on after each epoch, and go on from there.
+    """Save everything a run needs to go on, after each epoch and at an interruption, and go on from there.
 
     A run of N epochs that is resumed for N more ends exactly, on a CPU bit for bit, where a run of 2N would
     have, also after it was killed: the file is replaced only when the new one is complete. Attach it after
     the validation, so that the best metric is part of the state. An epoch that is cut short by the budget of
-    updates is not saved: resuming repeats it.
+    updates is not saved: resuming repeats it. One that is interrupted, see `Interruption`, is saved where it
+    was left, and goes on there.
 
     Args:
         path: the checkpoint file.
@@ -89,20 +59,24 @@ class RunCheckpoint:
     ) -> None:
         self.path, self.resume, self.every = Path(path), resume, every
         self.objects = {name: value for name, value in objects.items() if value is not None}
+        self.place = EpochPlace([])
 
     def attach(self, engine: Engine) -> None:
-        """Load at the start, if `resume`, and save at the ends of epochs."""
+        """Load at the start, if `resume`, and save at the ends of epochs and where a run is interrupted."""
         self.objects = {**self.objects, "trainer": engine, "random": RandomState()}
+        engine.add_event_handler(Events.STARTED, self._watch)
         if self.resume:
             engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every), self.save)
+        engine.add_event_handler(Events.INTERRUPT, self.save)
 
     def save(self, engine: Engine) -> None:
         """Write the file, on the first rank only."""
-        if _is_first_rank():
-            save_atomically(
-                {name: _bare(value).state_dict() for name, value in self.objects.items()}, self.path
-            )
+        if is_first_rank():
+            state = {name: _bare(value).state_dict() for name, value in self.objects.items()}
+            if _batches_into_epoch(engine):
+                state["epoch_start"] = self.place.start
+            save_atomically(state, self.path)
 
     def load(self, engine: Engine) -> None:
         """Put all objects into the saved state."""
@@ -122,7 +96,13 @@ class RunCheckpoint:
                     "that wrote it, or start anew with --resume False."
                 ) from error
         engine.state.max_epochs = max_epochs
-        logger.info("Resuming %s after epoch %d.", self.path, engine.state.epoch)
+        if _batches_into_epoch(engine):
+            self.place.enter(_batches_into_epoch(engine), state["epoch_start"], state["random"])
+        logger.info("Resuming %s after iteration %d.", self.path, engine.state.iteration)
+
+    def _watch(self, engine: Engine) -> None:
+        self.place = EpochPlace(engine.state.dataloader)
+        engine.state.dataloader = self.place
 
 
 class BestNetwork:
@@ -164,7 +144,7 @@ class BestNetwork:
         value = float(engine.state.metrics[self.metric])
         if value > self.value:
             self.value = value
-            if _is_first_rank():
+            if is_first_rank():
                 save_atomically(_bare(self.network).state_dict(), self.path)
 
     def state_dict(self) -> dict[str, float]:
@@ -202,7 +182,7 @@ class LastNetwork:
 
     def save(self) -> None:
         """Write the file."""
-        if _is_first_rank():
+        if is_first_rank():
             save_atomically(_bare(self.network).state_dict(), self.path)
 
 
@@ -233,5 +213,5 @@ def _bare(value: Any) -> Any:
     return value.module if isinstance(value, nn.parallel.DistributedDataParallel) else value
 
 
-def _is_first_rank() -> bool:
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+def _batches_into_epoch(engine: Engine) -> int:
+    return int(engine.state.iteration % engine.state.epoch_length) if engine.state.epoch_length else 0

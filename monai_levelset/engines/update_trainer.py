@@ -51,12 +51,19 @@ class UpdateTrainer(SupervisedTrainer):
         self.autocast = amp
         self.augment, self.scheduler, self.max_updates = augment, scheduler, max_updates
         self.max_grad_norm = max_grad_norm
+        self.interrupted = False
         self.state.updates = 0
         if "updates" not in self.state_dict_user_keys:
             self.state_dict_user_keys.append("updates")
         sampler: Any = getattr(kwargs.get("train_data_loader"), "batch_sampler", None)
         if hasattr(sampler, "set_epoch"):  # MONAI does so for samplers of single items only
             self.add_event_handler(Events.EPOCH_STARTED, lambda engine: sampler.set_epoch(engine.state.epoch))
+
+    def run(self) -> None:
+        """Train; an interrupted training ends the process with exit code 130, see `Interruption`."""
+        super().run()
+        if self.interrupted:
+            raise SystemExit(130)
 
     def on_device(self, value: Tensor) -> Tensor:
         """A tensor of a mini-batch on the trainer's device, without metadata."""

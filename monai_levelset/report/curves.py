@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 History = Mapping[str, Sequence[float | None]]
-"""Column -> one value per epoch; None or NaN where nothing was measured."""
+"""Column -> one value per epoch or update; None or NaN where nothing was measured."""
 
 
 def read_history(path: str | Path) -> dict[str, list[float]]:
@@ -43,17 +43,18 @@ def read_history(path: str | Path) -> dict[str, list[float]]:
 
 
 def training_curves(history: History | str | Path) -> Figure:
-    """Loss parts on the left, validation scores (Dice, IoU, …) on the right, the best epoch marked.
+    """Loss parts on the left, validation scores (Dice, IoU, …) on the right, the best marked.
 
     Args:
-        history: columns, or a CSV file with them. ``epoch`` gives the x axis (default 1, 2, …); columns with
-            ``loss`` in the name go to the left, all others are scores between 0 and 1.
+        history: columns, or a CSV file with them. ``update`` or ``epoch`` gives the x axis (default: epochs
+            1, 2, …); columns with ``loss`` in the name go to the left, unless it starts with ``val_``; all
+            others are scores, larger is better.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: if there is no column besides ``epoch`` or the columns differ in length.
+        ValueError: if there is no column besides the x axis or the columns differ in length.
 
     Example:
         >>> figure = training_curves({"epoch": [1, 2], "loss": [2.0, 1.0], "validation dice": [None, 0.7]})
@@ -65,24 +66,32 @@ def training_curves(history: History | str | Path) -> Figure:
         key: np.array([np.nan if v is None else v for v in column], float) for key, column in columns.items()
     }
     lengths = {len(column) for column in values.values()}
-    epochs = values.pop("epoch", np.arange(1, max(lengths, default=0) + 1, dtype=float))
+    axis = "update" if "update" in values else "epoch"
+    steps = values.pop(axis, np.arange(1, max(lengths, default=0) + 1, dtype=float))
     if not values or len(lengths) != 1:
         raise ValueError(
-            f"history needs columns of one length besides 'epoch', not {sorted(columns)}, {lengths}"
+            f"history needs columns of one length besides {axis!r}, not {sorted(columns)}, {lengths}"
         )
-    losses = {key: column for key, column in values.items() if "loss" in key.lower()}
+    losses = {key: column for key, column in values.items() if _is_loss(key)}
     scores = {key: column for key, column in values.items() if key not in losses}
     groups = [(name, group) for name, group in (("loss", losses), ("score", scores)) if group]
     figure = new_figure(3.6 * len(groups), 2.8)
-    for axes, (name, group) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-        _plot(axes, epochs, group, name)
+    for axes, (name, group) in zip(
+        figure.subplots(1, len(groups), squeeze=False, sharex=True)[0], groups, strict=True
+    ):
+        _plot(axes, steps, group, name)
+        axes.set_xlabel(axis, fontsize=8, color=INK)
     return figure
 
 
-def _plot(axes: Axes, epochs: NDArray[Any], group: Mapping[str, NDArray[Any]], name: str) -> None:
+def _is_loss(key: str) -> bool:
+    return "loss" in key.lower() and not key.startswith("val_")
+
+
+def _plot(axes: Axes, steps: NDArray[Any], group: Mapping[str, NDArray[Any]], name: str) -> None:
     for index, (key, column) in enumerate(group.items()):
         measured = np.isfinite(column)
-        x, y = epochs[measured], column[measured]
+        x, y = steps[measured], column[measured]
         colour = PALETTE[index % len(PALETTE)]
         axes.plot(
             x, y, color=colour, linewidth=1.4, marker="." if len(x) < 30 else "", markersize=4, label=key
@@ -97,7 +106,6 @@ def _plot(axes: Axes, epochs: NDArray[Any], group: Mapping[str, NDArray[Any]], n
                 "fontsize": 7,
             }
             axes.annotate(f"{y[best]:.3f}", (x[best], y[best]), color=colour, **place)
-    axes.set_xlabel("epoch", fontsize=8, color=INK)
     axes.set_ylabel(name, fontsize=8, color=INK)
     axes.tick_params(labelsize=7)
     axes.margins(y=0.12)

@@ -177,7 +177,7 @@ def test_the_command_ends_with_the_reason(task: str, folder: Path) -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert [word for word in words if word not in last] == []
-    check_nothing_was_trained(folder / "run", done.stdout)
+    check_nothing_was_trained(folder / "run", done.stderr)
 
 
 def no_weights(folder: Path) -> tuple[Settings, list[str]]:

@@ -14,7 +14,17 @@ from monai_levelset.data.checkpoints import check_checkpoint
 from monai_levelset.data.datalist import load_datalist
 from monai_levelset.data.image_files import find_files
 
-from .common import ROOT, config_files, dice, monai_bundle, read_csv, read_png, run_workflow, scalars
+from .common import (
+    ROOT,
+    config_files,
+    dice,
+    monai_bundle,
+    progress,
+    read_csv,
+    read_png,
+    run_workflow,
+    scalars,
+)
 from .liver import LIVER_BUNDLE, read_mask
 
 PIXELS = {"spacing": [1.0, 1.0]}  # the test's slices are as large as the network's field
@@ -27,7 +37,7 @@ def parsed(*names: str) -> ConfigParser:
 
 
 def test_training_from_volumes(liver_trained: Path, liver_data: Path, tmp_path: Path) -> None:
-    losses = scalars(liver_trained / "eval", "train_loss")
+    losses = scalars(liver_trained / "eval", "loss")
     assert len(losses) == 120
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     assert len(scalars(liver_trained / "eval", "val_mean_dice")) == 2
@@ -72,7 +82,7 @@ def test_training_and_evaluation_of_pictures(liver_slices: Path, tmp_path: Path)
     )
     labeled = [item["labeled"] for item in joint.parser.get_parsed_content("train#dataset")]
     assert (len(labeled), sum(labeled)) == (24, 8)
-    assert np.isfinite(scalars(tmp_path / "joint", "train_loss")).all()
+    assert np.isfinite(scalars(tmp_path / "joint", "loss")).all()
     evaluation = {**settings, "output_dir": tmp_path / "scores"}
     run_workflow(bundle, "train", "slices", "evaluate", run_id="evaluating", **evaluation)
     weights = {"checkpoint": models / "model.pt", "shape_prior": models / "shape_prior.pt"}
@@ -131,10 +141,10 @@ def test_two_processes_train_as_one(liver_slices: Path, tmp_path: Path) -> None:
         launcher=["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"],
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("train_loss") == 8
-    for tag, tolerance in (("train_loss", 1e-4), ("val_mean_dice", 1e-3)):
+    assert len(progress(done.stderr)) == 8
+    for tag, tolerance in (("loss", 1e-4), ("val_mean_dice", 1e-3)):
         one, two = (scalars(folder["output_dir"], tag) for folder in folders)
-        assert len(one) == {"train_loss": 8, "val_mean_dice": 2}[tag]
+        assert len(one) == {"loss": 8, "val_mean_dice": 2}[tag]
         np.testing.assert_allclose(two, one, atol=tolerance)
     states = [torch.load(folder["ckpt_dir"] / "model.pt", weights_only=True) for folder in folders]
     assert list(states[0]) == list(states[1])

@@ -156,7 +156,7 @@ def test_the_command_ends_with_the_reason(case: Case, folder: Path) -> None:
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert [word for word in words if word not in last] == []
-    check_nothing_was_trained(folder, done.stdout)
+    check_nothing_was_trained(folder, done.stderr)
 
 
 def no_weights(folder: Path) -> tuple[Settings, list[str]]:

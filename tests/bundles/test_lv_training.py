@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 
@@ -14,14 +13,24 @@ import torch
 from monai_levelset.data.checkpoints import check_checkpoint
 from monai_levelset.networks import ShallowFCN
 
-from .common import ROOT, config_files, dice, monai_bundle, read_csv, read_png, run_workflow, scalars
+from .common import (
+    ROOT,
+    config_files,
+    dice,
+    monai_bundle,
+    progress,
+    read_csv,
+    read_png,
+    run_workflow,
+    scalars,
+)
 from .lv import LV_BUNDLE
 
 
 def test_training_from_the_bundles_folder(
     lv_trained: Path, lv_training: subprocess.CompletedProcess[str]
 ) -> None:
-    losses = [float(value) for value in re.findall(r"train_loss: (\S+)", lv_training.stdout)]
+    losses = progress(lv_training.stderr)
     assert len(losses) == 60
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     assert {path.name for path in (lv_trained / "models").iterdir()} == {"model.pt", "shape_prior.pt"}
@@ -73,8 +82,8 @@ def test_two_processes_train_as_one(lv_data: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         processes_that_log = {path.name.split(".")[-2] for path in (out / "eval").glob("events.*")}
         assert len(processes_that_log) == 1
-        assert done.stdout.count("train_loss") == 12
-    losses = [scalars(tmp_path / str(n) / "eval", "train_loss") for n in (1, 2)]
+        assert len(progress(done.stderr)) == 12
+    losses = [scalars(tmp_path / str(n) / "eval", "loss") for n in (1, 2)]
     assert len(losses[0]) == 12
     np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
     metrics = [scalars(tmp_path / str(n) / "eval", "val_mean_dice") for n in (1, 2)]
