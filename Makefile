@@ -47,7 +47,7 @@ gallery: $(DEV) ## draw the pictures of the documentation anew: make gallery [NA
 	$(RUN)/python -m docs.gallery $(NAMES)
 
 docs: $(DOCS) ## build the documentation into site/
-	$(RUN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict
 
 clean: ## remove the environment and caches, not your results
 	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache

@@ -26,7 +26,7 @@ from .level_set import level_set_loss
 class DeepLevelSetOutput(NamedTuple):
     """What a deep-level-set network returns in training; a mapping with these keys serves as well.
 
-    Args:
+    Attributes:
         phi: evolved level set phi_T, `(B, 1, *spatial)`, positive inside.
         phi0: initial level set, the predicted truncated signed distance, `(B, 1, *spatial)`.
         motion: motion field V, `(B, D, *spatial)`, one channel per spatial axis in tensor order.

@@ -1,0 +1,1 @@
+"""The notebooks of the documentation, and the program that runs them."""
