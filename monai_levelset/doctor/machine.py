@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
+from monai_levelset.data.free_memory import free_memory
 from monai_levelset.doctor.report import Finding, readable_size
 from monai_levelset.levelset.precision import mixed_precision
 
-__all__ = ["available_memory", "cpu_count", "machine_findings"]
+__all__ = ["cpu_count", "machine_findings"]
 
 LITTLE_DISK = 5 * 2**30
 LITTLE_MEMORY = 4 * 2**30
@@ -74,7 +75,7 @@ def threads_finding(load: float | None = None) -> Finding:
 
 def memory_finding() -> Finding:
     """How much memory is free for data, caches and networks."""
-    free = available_memory()
+    free = free_memory()
     if free is None:
         return Finding(_SECTION, "memory", "ok", "the system does not say how much is free")
     if free < LITTLE_MEMORY:
@@ -117,16 +118,6 @@ def disk_finding(folder: str | Path) -> Finding:
     return Finding(_SECTION, "disk", "ok", message)
 
 
-def available_memory() -> int | None:
-    """Bytes of memory that are free for this process, within the limit of its container.
-
-    Returns:
-        None where the system does not say.
-    """
-    free = [found for found in (_system_memory(), _container_memory()) if found is not None]
-    return min(free) if free else None
-
-
 def cpu_count() -> int:
     """Processors that this process may use.
 
@@ -166,24 +157,6 @@ def _has_driver() -> bool:
 
 def _load() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-
-
-def _system_memory() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    kilobytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(kilobytes[0]) * 1024 if kilobytes else None
-
-
-def _container_memory() -> int | None:
-    limit, used = (_words(_CGROUP / name) for name in ("memory.max", "memory.current"))
-    if not limit or not used or not limit[0].isdigit():  # no such limit, or the word max
-        return None
-    counters = _words(_CGROUP / "memory.stat")
-    cached = int(counters[counters.index("inactive_file") + 1]) if "inactive_file" in counters else 0
-    return max(int(limit[0]) - int(used[0]) + cached, 0)
 
 
 def _container_cpus() -> float:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 from monai_levelset.data.datalist import Item
+from monai_levelset.data.free_memory import free_memory
 from monai_levelset.data.preparation.examine import Result
 from monai_levelset.doctor.case_files import case_key
-from monai_levelset.doctor.machine import available_memory
 from monai_levelset.doctor.report import Finding, readable_size
 
 __all__ = ["cache_bytes", "cache_finding"]
@@ -56,7 +56,7 @@ def cache_finding(
     if not items:
         return []
     needed = cache_bytes([results[case_key(item)] for item in items])
-    free = available_memory() if free is None else free
+    free = free_memory() if free is None else free
     known = "unknown how much is free" if free is None else f"{readable_size(free)} free"
     message = f"{readable_size(needed)} of memory at the images' full size (a crop needs less), {known}"
     if free is not None and needed > _MOST * free:

@@ -84,11 +84,11 @@ def test_the_cache_is_compared_with_the_free_memory(folder: Path, monkeypatch: p
     used = [item for name in ("training", "validation") for item in content[name]]
     shapes = [nib.load(folder / item["image"]).shape for item in used]
     needed = sum(int(np.prod(shape)) for shape in shapes) * 2 * 4  # image and label, float32
-    monkeypatch.setattr(training_cache, "available_memory", lambda: 2 * needed)
+    monkeypatch.setattr(training_cache, "free_memory", lambda: 2 * needed)
     assert f"{needed / 2**20:.0f} MiB of memory" in said(folder)["cache"]
-    monkeypatch.setattr(training_cache, "available_memory", lambda: needed)
+    monkeypatch.setattr(training_cache, "free_memory", lambda: needed)
     assert [check for check, _ in told(folder, "warning")] == ["cache"]
-    monkeypatch.setattr(training_cache, "available_memory", lambda: None)
+    monkeypatch.setattr(training_cache, "free_memory", lambda: None)
     assert "unknown how much is free" in said(folder)["cache"]
 
 
