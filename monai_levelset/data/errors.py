@@ -69,12 +69,16 @@ def show_reason_last() -> None:
     """End the traceback of an uncaught error with the line that matters, for the rest of this process.
 
     `monai.bundle` wraps an error of a bundle's component in others that only say which component failed, and
-    Python prints these last. A bundle's `initialize` calls this, so that the reason stands at the end.
+    Python prints these last. A bundle's `initialize` calls this, so that the reason stands at the end. Ctrl-C
+    is no error: it has one line and no traceback.
     """
     sys.excepthook = _excepthook
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("error: interrupted", file=sys.stderr)
+        return
     sys.__excepthook__(kind, error, traceback)
     reason = error
     while reason.__cause__ is not None and str(reason).startswith(_WRAPPERS):

@@ -8,7 +8,7 @@ __all__ = ["free_memory"]
 
 
 def free_memory(root: str | Path = "/") -> int | None:
-    """Bytes of memory that are free, also where a container or a batch system allows less than there is.
+    """Bytes of memory that are free, also where a container allows less than there is.
 
     Args:
         root: the file system that holds `proc` and `sys`.

@@ -70,7 +70,7 @@ class TrainingBoard:
             writer.add_scalar(name, value, updates)
 
     def _open(self) -> tuple[SummaryWriter, int]:
-        updates = self._trainer.state.updates
+        updates = self._trainer.state.updates if self._trainer else 0
         if self._writer is None:
             self._writer = SummaryWriter(str(self.folder), purge_step=updates)
         return self._writer, updates

@@ -73,9 +73,10 @@ class TrainingHistory:
             self._add({name if name == "learning_rate" else _loss(name): v for name, v in scalars.items()})
 
     def _add_validation(self, engine: Engine) -> None:
-        self._continue()
-        self._add(validation_scalars(engine))
-        self._write_table()
+        if self._trainer is not None:
+            self._continue()
+            self._add(validation_scalars(engine))
+            self._write_table()
 
     def _add(self, scalars: Mapping[str, float]) -> None:
         updates = self._trainer.state.updates

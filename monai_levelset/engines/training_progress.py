@@ -84,7 +84,8 @@ class TrainingProgress:
         print(f"update {updates}{of}: {text}", file=sys.stderr, flush=True)
 
     def _show_validation(self, engine: Engine) -> None:
-        values, best, updates = validation_scalars(engine), self.best, self._trainer.state.updates
+        updates = self._trainer.state.updates if self._trainer else 0
+        values, best = validation_scalars(engine), self.best
         is_best, self._best_before = best.value > self._best_before, best.value
         text = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         mark = "the best so far" if is_best else f"best so far {best.value:.4f}"
