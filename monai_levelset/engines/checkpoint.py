@@ -101,7 +101,7 @@ class RunCheckpoint:
         logger.info("Resuming %s after iteration %d.", self.path, engine.state.iteration)
 
     def _watch(self, engine: Engine) -> None:
-        self.place = EpochPlace(engine.state.dataloader)
+        self.place = EpochPlace(engine.state.dataloader or [])
         engine.state.dataloader = self.place
 
 

@@ -59,7 +59,7 @@ class UpdateTrainer(SupervisedTrainer):
         if hasattr(sampler, "set_epoch"):  # MONAI does so for samplers of single items only
             self.add_event_handler(Events.EPOCH_STARTED, lambda engine: sampler.set_epoch(engine.state.epoch))
 
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[override]
         """Train; an interrupted training ends the process with exit code 130, see `Interruption`."""
         super().run()
         if self.interrupted:

@@ -75,7 +75,7 @@ class ValidationPictures:
         places = (np.arange(self.count) + 0.5) * total / max(self.count, 1)
         self._chosen = {int(place) for place in places}
 
-    def _look(self, engine: Engine) -> None:
+    def _look(self, engine: Any) -> None:
         output, batch = engine.state.output, engine.state.batch
         for index, case in enumerate(output if isinstance(output, list) else []):
             if self._seen in self._chosen:
