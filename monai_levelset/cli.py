@@ -16,6 +16,7 @@ import functools
 import os
 import sys
 import typing
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         monai-levelset ...
         0
     """
+    warnings.filterwarnings("ignore", message="builtin type swigvarlink")  # of ITK, when Python ends
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())

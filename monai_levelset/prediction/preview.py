@@ -34,5 +34,5 @@ def save_preview(image: str | Path, prediction: str | Path, path: str | Path) ->
     whole, enlarged = figure.subplots(1, 2)
     empty = "" if mask.array.any() else "nothing found"
     draw_panel(whole, replace(panel, title=Path(path).stem.removesuffix("_preview"), note=empty))
-    draw_panel(enlarged, replace(panel, title="enlarged"), zoom(list(panel.contours.values())))
+    draw_panel(enlarged, replace(panel, title="enlarged"), zoom(list(panel.contours.values()), margin=0.2))
     return save_figure(figure, path, dpi=150)
