@@ -57,8 +57,8 @@ def _problems(path: Path, low: float, high: float, must_be_hu: bool) -> list[str
     if path.suffix.lower() in PHOTO_SUFFIXES and must_be_hu:
         return [
             f"{path}: a picture holds no Hounsfield units. Give CT in HU (NIfTI, MHA, NRRD, DICOM), or, for "
-            "slices windowed to 0-255, the bundle's slices.json as a second configuration (predict: --overrides "
-            "slices)."
+            "slices windowed to 0-255, the bundle's slices.json as a second configuration, which is "
+            "`--overrides slices` of predict."
         ]
     try:
         if path.is_dir():
