@@ -78,6 +78,6 @@ def test_ten_labels(tmp_path: Path) -> None:
     assert "10 labelled" in outputs["data"]["text"]
     scores = dice(outputs["scores"]["text"])
     assert len(scores) == 6
-    assert min(scores) > 0.5
-    assert scores[4] > scores[0]  # joint training is ahead of the network it started from
+    assert min(scores) > 0.7
+    assert abs(scores[4] - scores[2]) < 0.08  # joint training beside its control
     assert [len(outputs[name]["pictures"]) for name in ("phantoms", "overlay")] == [1, 1]
