@@ -1,4 +1,4 @@
-"""Docstrings of this project say `Example:`; the parser knows `Examples:` only."""
+"""Docstrings of this project say `Example:`, where the parser knows `Examples:`, and some end a line with `::`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 from griffe import Extension, Object
 
 _HEADING = re.compile(r"^(\s*)Example:$", re.MULTILINE)
+_LITERAL = re.compile(r"::$", re.MULTILINE)
 
 
 class ExampleSections(Extension):
     """Let examples be shown as code with its output."""
 
     def on_instance(self, *, obj: Object, **kwargs: Any) -> None:
-        """Rename the heading in one docstring."""
+        """Write one docstring as the parser wants it."""
         if obj.docstring:
-            obj.docstring.value = _HEADING.sub(r"\1Examples:", obj.docstring.value)
+            text = _HEADING.sub(r"\1Examples:", obj.docstring.value)
+            obj.docstring.value = _LITERAL.sub(":", text)
