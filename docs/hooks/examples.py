@@ -1,4 +1,4 @@
-"""Docstrings of this project say `Example:`, where the parser knows `Examples:`; some end a line with `::`."""
+"""Docstrings here say `Example:`, where the parser knows `Examples:`; some end a line with `::`."""
 
 from __future__ import annotations
 
