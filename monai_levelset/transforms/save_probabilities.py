@@ -37,11 +37,11 @@ class SaveProbabilitiesd(MapTransform):
     Example:
         >>> import tempfile
         >>> import torch
-        >>> from monai.transforms import Compose, Flipd
-        >>> flip, folder = Compose([Flipd("image")]), tempfile.mkdtemp()
+        >>> from monai.transforms import Compose, Resized
+        >>> front, folder = Compose([Resized("image", (12, 8))]), tempfile.mkdtemp()
         >>> image = MetaTensor(torch.rand(1, 6, 4), meta={"filename_or_obj": "scans/a.png"})
-        >>> data = {**flip({"image": image}), "pred": torch.rand(2, 6, 4)}
-        >>> _ = SaveProbabilitiesd("pred", flip, folder)(data)
+        >>> data = {**front({"image": image}), "pred": MetaTensor(torch.rand(2, 12, 8))}
+        >>> _ = SaveProbabilitiesd("pred", front, folder)(data)
         >>> [path.name for path in Path(folder).iterdir()]
         ['a_probabilities.nii.gz']
     """

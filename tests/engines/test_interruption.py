@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -104,6 +104,15 @@ def test_a_signal_at_the_end_changes_nothing(toys: ModuleType, tmp_path: Path) -
     assert made["trainer"].state.updates == BUDGET
 
 
+@pytest.fixture
+def usual_ctrl_c() -> Iterator[None]:
+    """Python's own handler, which a process started in the background has not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_stops_at_once(toys: ModuleType, tmp_path: Path) -> None:
     made = pieces(toys, tmp_path)
 
@@ -118,6 +127,7 @@ def test_a_second_ctrl_c_stops_at_once(toys: ModuleType, tmp_path: Path) -> None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_errors_of_a_training_are_raised(tmp_path: Path) -> None:
     def fail(engine: Engine, batch: int) -> None:
         raise ValueError("a.png: broken")
