@@ -84,7 +84,7 @@ def predict(
 
     Returns:
         The content of `report.json`: `command`, `bundle`, `weights` (SHA-256), `versions`, `device`,
-        `started`, `seconds`, `counts`, and per case `id`, `image`, `status` (done, skipped, failed, not
+        `peak_memory_bytes`, `started`, `seconds`, `counts`, and per case `id`, `image`, `status` (done, skipped, failed, not
         reached), `files`, `seconds`, `warnings` and `error`.
 
     Raises:

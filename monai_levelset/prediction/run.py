@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from monai_levelset.engines.peak_memory import peak_memory
 from monai_levelset.prediction.bundle import BundlePredictor
 from monai_levelset.prediction.cases import PredictionCase
 from monai_levelset.prediction.journal import Journal
@@ -36,6 +37,9 @@ class PredictionRun:
         journal: what is finished.
         out: folder of the results.
         extras: further files of each case.
+        device: where the network ran, once it has run.
+        peak_memory: bytes that this process has used at most, of the GPU if it has one.
+        skipped: names of the cases that were finished before.
         also: endings of files that the bundle writes beside the label map, such as `_probabilities.nii.gz`.
         ranks: the processes that share the cases.
     """
@@ -48,6 +52,7 @@ class PredictionRun:
     also: Sequence[str] = ()
     ranks: Ranks = field(default_factory=Ranks.from_environment)
     device: str | None = None
+    peak_memory: int | None = None
     skipped: frozenset[str] = frozenset()
 
     def run(self) -> None:
@@ -69,7 +74,12 @@ class PredictionRun:
             records.append({"id": case.name, "image": images, **record})
         names = ("done", "skipped", "failed", "not reached")
         counts = {name: sum(record["status"] == name for record in records) for name in names}
-        return {"device": self.device, "counts": counts, "cases": records}
+        return {
+            "device": self.device,
+            "peak_memory_bytes": self.peak_memory,
+            "counts": counts,
+            "cases": records,
+        }
 
     def _predict(self, cases: Sequence[PredictionCase]) -> None:
         from tqdm import tqdm
@@ -85,6 +95,7 @@ class PredictionRun:
                 self.journal.write(case, record)
                 if record["status"] == "failed":
                     bar.write(f"failed: {case.name}: {record['error']}", file=sys.stderr)
+        self.peak_memory = peak_memory(predictor.device)
 
     def _one(self, predictor: BundlePredictor, case: PredictionCase) -> dict[str, Any]:
         begin, notes = time.perf_counter(), list[str]()

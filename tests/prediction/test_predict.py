@@ -59,6 +59,7 @@ def test_a_bad_file_stops_nothing(images: Path, tmp_path: Path, capsys: pytest.C
     assert report["counts"] == {"done": 3, "skipped": 0, "failed": 1, "not reached": 0}
     assert "not a gzip file" in report["cases"][0]["error"]
     assert (f"predict --bundle {BUNDLE} --input {images} --out {out}") in report["command"]
+    assert 1e8 < report["peak_memory_bytes"] < 1e11
     assert set(report["weights"]) == {"model.pt", "shape_prior.pt", "inference.json"}
     for name in ("lv_000", "lv_001", "lv_002"):
         mask, image = nib.load(out / f"{name}.nii.gz"), nib.load(images / f"{name}.nii.gz")
