@@ -84,8 +84,8 @@ def predict(
 
     Returns:
         The content of `report.json`: `command`, `bundle`, `weights` (SHA-256), `versions`, `device`,
-        `peak_memory_bytes`, `started`, `seconds`, `counts`, and per case `id`, `image`, `status` (done, skipped, failed, not
-        reached), `files`, `seconds`, `warnings` and `error`.
+        `peak_memory_bytes`, `started`, `seconds`, `counts`, and per case `id`, `image`, `status` (done,
+        skipped, failed, not reached), `files`, `seconds`, `warnings` and `error`.
 
     Raises:
         FileNotFoundError: there is no such bundle, or no image.
