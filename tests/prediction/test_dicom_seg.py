@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from monai_levelset.data.image_files import find_files
 from monai_levelset.data.phantoms import generate_phantoms
-from monai_levelset.evaluation import find_files
 from monai_levelset.prediction import predict
 from tests.dicom_files import write_series
 
