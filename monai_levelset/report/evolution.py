@@ -97,14 +97,16 @@ def _dice_curves(
     steps: Sequence[int] | None,
 ) -> None:
     styles = ("--", "-", "-.", ":")
+    lowest = 1.0
     for index, (name, phis) in enumerate(evolutions.items()):
         x = list(steps) if steps is not None else list(range(len(phis)))
         y = [_dice(phi, truth) for phi in phis]
+        lowest = min(lowest, *y)
         colour, style = PALETTE[index % len(PALETTE)], styles[index % len(styles)]
         axes.plot(x, y, style, color=colour, label=name, linewidth=1.6)
     axes.set_xlabel("iteration", fontsize=8, color=INK)
     axes.set_ylabel("Dice", fontsize=8, color=INK)
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(max(0.0, lowest - 0.1), 1.01)
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
