@@ -119,7 +119,9 @@ def cause(error: BaseException) -> BaseException:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    """With the means of each image: those of the mini-batch are of a process's own images."""
     settings = {"max_updates": 6, "val_interval": 3, "labeled_fraction": 0.4}
+    settings |= {"loss#unsupervised#over_batch": False}
     train(data, tmp_path / "one", **settings)
     words = {**settings, "dataset_dir": data, "log_interval": 1, "cache_dir": data / "cache", **SMALL}
     words |= {"ckpt_dir": tmp_path / "two/models", "output_dir": tmp_path / "two/eval"}

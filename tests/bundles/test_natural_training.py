@@ -140,7 +140,9 @@ def test_training_refuses(spoil, tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(pictures: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """Of 8 pictures in batches of 4; where a batch does not fill, the sampler repeats pictures."""
+    pictures = write_pictures(tmp_path / "data", cases=13)
     settings = {"max_updates": 6, "val_interval": 3, "log_interval": 1, "size": 48, "dataset_dir": pictures}
     folders = [
         {"ckpt_dir": tmp_path / n / "models", "output_dir": tmp_path / n / "eval"} for n in ("one", "two")
