@@ -19,6 +19,7 @@ from monai_levelset.prediction.cases import PredictionCase, find_cases, root_of
 from monai_levelset.prediction.dicom_seg import check_highdicom, save_dicom_seg
 from monai_levelset.prediction.journal import Journal
 from monai_levelset.prediction.preview import save_preview
+from monai_levelset.prediction.ranks import Ranks
 from monai_levelset.prediction.run import Extra, PredictionRun
 from monai_levelset.report.atomic import write_json
 from monai_levelset.report.origin import command_line, versions
@@ -95,15 +96,24 @@ def predict(
     """
     report: dict[str, Any] = {"command": command_line("predict", locals())}
     begin, started = time.perf_counter(), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    root, files = find_bundle(bundle).resolve(), _override_files(bundle, overrides)
+    root, ranks = find_bundle(bundle).resolve(), Ranks.from_environment()
+    files = _override_files(root, overrides)
+    _check_apart(Path(input), Path(out))
     cases = find_cases(inference_config(root), input, points=points)
-    given = {**(settings or {}), **_settings(space, interpolate, checkpoint, device, probabilities)}
+    given = {
+        **(settings or {}),
+        **_settings(space, interpolate, checkpoint, device or ranks.device, probabilities),
+    }
     settings = _known(given, root, files)
     settings |= {"dataset_dir": str(root_of(input)), "output_dir": str(check_writable(out).resolve())}
     settings |= {} if points is None else {"clicks": str(points)}
     weights = weights_hashes(root, settings)
     made_how = {"weights": weights, "overrides": [file.read_text() for file in files], "amp": amp}
-    made_how |= {"settings": settings, "extras": [preview, dicom_seg]}
+    made_how |= {
+        "versions": versions(),
+        "settings": {**settings, "device": None},
+        "extras": [preview, dicom_seg],
+    }
 
     def start(some: Sequence[PredictionCase]) -> BundlePredictor:
         return BundlePredictor(root, some, settings, overrides=files, amp=amp)
@@ -115,23 +125,29 @@ def predict(
         Path(out).resolve(),
         extras=_extras(root, Path(out).resolve(), preview, dicom_seg),
         also=["_probabilities.nii.gz"] if probabilities else [],
+        ranks=ranks,
     )
     report |= {"bundle": root.name, "weights": weights, "versions": versions(), "started": started}
-    report |= {"processes": run.ranks.world_size}
+    report |= {"processes": ranks.world_size}
     try:
         run.run()
     finally:
         report |= {"seconds": round(time.perf_counter() - begin, 1), **run.outcome()}
-        if run.ranks.first:
+        if ranks.first:
             write_json(Path(out) / "report.json", report)
-    if run.ranks.first:
+    if ranks.first:
         _conclude(report, Path(out) / "report.json")
     return report
 
 
-def _override_files(bundle: str | Path, overrides: str | Path | None) -> list[Path]:
-    configs = find_bundle(bundle).resolve() / "configs"
-    files = []
+def _check_apart(source: Path, out: Path) -> None:
+    """Results among the images would be taken for images next time."""
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f"{out}: it lies in {source}, the folder of the images; give --out another folder")
+
+
+def _override_files(root: Path, overrides: str | Path | None) -> list[Path]:
+    configs, files = root / "configs", []
     for name in [] if overrides is None else str(overrides).split(","):
         file = next((f for f in (Path(name), configs / name, configs / f"{name}.json") if f.is_file()), None)
         if file is None:

@@ -48,7 +48,9 @@ class Journal:
         write_json(self._path(case), {**record, "key": self._key(case)})
 
     def forget(self, case: PredictionCase) -> None:
-        """Remove the record of a case, before it is done anew."""
+        """Remove the record of a case and the files of before, which must not pass for new ones."""
+        for name in (self.read(case) or {}).get("files", []):
+            (self.folder.parent / Path(name).name).unlink(missing_ok=True)
         self._path(case).unlink(missing_ok=True)
 
     def _path(self, case: PredictionCase) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 
 __all__ = ["Ranks"]
@@ -40,6 +41,12 @@ class Ranks:
     def first(self) -> bool:
         """Whether this process speaks for all."""
         return self.rank == 0
+
+    @property
+    def device(self) -> str | None:
+        """A GPU of its own for each process of a machine; None where that is for the bundle to choose."""
+        count = torch.cuda.device_count()
+        return f"cuda:{self.local_rank % count}" if self.world_size > 1 and count else None
 
     def share(self, items: Sequence[_T]) -> list[_T]:
         """The items that this process takes: every `world_size`-th."""

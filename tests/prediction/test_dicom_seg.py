@@ -49,6 +49,7 @@ def test_a_segmentation_lies_on_its_slices(tmp_path: Path) -> None:
 
 def test_without_highdicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.nii.gz").touch()
     with pytest.raises(ValueError, match="--dicom_seg needs highdicom"):
-        predict("lv_mri_levelset_segmentation", tmp_path, tmp_path / "out", dicom_seg=True)
+        predict("lv_mri_levelset_segmentation", tmp_path / "in", tmp_path / "out", dicom_seg=True)

@@ -12,6 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from monai_levelset.cli import main
 from monai_levelset.data import DataError
@@ -19,6 +20,7 @@ from monai_levelset.data.phantoms import generate_phantoms
 from monai_levelset.evaluation import evaluate
 from monai_levelset.prediction import SomeFailed, predict
 from monai_levelset.prediction.bundle import BundlePredictor
+from monai_levelset.prediction.ranks import Ranks
 
 BUNDLE = "lv_mri_levelset_segmentation"
 
@@ -80,6 +82,30 @@ def test_finished_cases_are_skipped_and_changed_ones_done_again(images: Path, tm
     same = [np.asarray(nib.load(out / f"{name}.nii.gz").dataobj) for name in ("lv_001", "lv_002")]
     np.testing.assert_array_equal(*same)
     assert set(status(predict(BUNDLE, images, out, device="cpu", preview=True)).values()) == {"done"}
+
+
+def test_a_case_that_fails_now_keeps_no_result_of_before(images: Path, tmp_path: Path) -> None:
+    (images / "broken.nii.gz").unlink()
+    predict(BUNDLE, images, tmp_path / "out", preview=True)
+    (images / "lv_001.nii.gz").write_text("no image any more")
+    with pytest.raises(SomeFailed, match="1 of 3 cases failed: lv_001"):
+        predict(BUNDLE, images, tmp_path / "out", preview=True)
+    assert not list((tmp_path / "out").glob("lv_001*"))
+    assert len(list((tmp_path / "out").glob("lv_00*"))) == 4
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [Ranks(k, 3, k).device for k in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert Ranks().device is None
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert Ranks(1, 3, 1).device is None
+
+
+def test_results_do_not_lie_among_the_images(images: Path) -> None:
+    with pytest.raises(ValueError, match="out: it lies in .*in, the folder of the images"):
+        predict(BUNDLE, images, images / "out")
+    assert not (images / "out").exists()
 
 
 def test_other_weights_make_new_results(images: Path, tmp_path: Path) -> None:
