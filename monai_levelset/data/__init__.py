@@ -16,7 +16,13 @@ from monai_levelset.data.datalist import load_datalist, split_labeled, split_pat
 from monai_levelset.data.errors import show_reason_last
 from monai_levelset.data.label_free import label_free_items
 from monai_levelset.data.prepare import prepare
-from monai_levelset.data.sections import load_section, training_items, training_volumes
+from monai_levelset.data.sections import (
+    load_section,
+    training_cases,
+    training_items,
+    training_slices,
+    training_volumes,
+)
 from monai_levelset.data.slices import slice_items
 from monai_levelset.data.structures import structure_items
 from monai_levelset.data.sunnybrook import convert_sunnybrook, sunnybrook_png_items
@@ -46,7 +52,9 @@ __all__ = [
     "split_patients",
     "structure_items",
     "sunnybrook_png_items",
+    "training_cases",
     "training_items",
+    "training_slices",
     "training_volumes",
     "write_clicks",
     "write_datalist",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from monai.data import CacheDataset
@@ -22,17 +22,31 @@ class MeasuredCacheDataset(CacheDataset):
     The estimate is the number of items times the size of the first one after preprocessing.
 
     Args:
-        args: arguments of `monai.data.CacheDataset`.
-        kwargs: the same.
+        data: data-list items.
+        transform: see `monai.data.CacheDataset`.
+        expand: makes the items that are cached of those in `data`, such as slices of volumes; None: they are
+            the same.
+        kwargs: further arguments of `monai.data.CacheDataset`.
 
     Raises:
         DataError: the items would not fit into the memory that is free.
 
     Example:
         >>> import torch
-        >>> len(MeasuredCacheDataset([{"image": torch.zeros(1, 8, 8)}], lambda item: item, progress=False))
-        1
+        >>> items = [{"image": torch.zeros(1, 8, 8)}]
+        >>> len(MeasuredCacheDataset(items, None, expand=lambda items: [*items, *items], progress=False))
+        2
     """
+
+    def __init__(
+        self,
+        data: Sequence[Any],
+        transform: Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None = None,
+        *,
+        expand: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data if expand is None else expand(data), transform, **kwargs)
 
     def _fill_cache(self, indices: Sequence[int] | None = None) -> list[Any]:
         chosen = list(range(self.cache_num)) if indices is None else list(indices)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from monai_levelset.data.axes import check_axcodes
 from monai_levelset.data.cache_folders import item_paths
 from monai_levelset.data.checks import check_folder, check_items
+from monai_levelset.data.click_files import image_name
 from monai_levelset.data.datalist import Item, load_datalist, split_labeled
 from monai_levelset.data.errors import DataError, raise_problems
 from monai_levelset.data.grids import read_grid
 from monai_levelset.data.slices import slice_items
+from monai_levelset.data.structures import Structures, structure_items
 from monai_levelset.data.sunnybrook import sunnybrook_png_items
 
-__all__ = ["load_section", "training_items", "training_volumes"]
+__all__ = ["load_section", "training_cases", "training_items", "training_slices", "training_volumes"]
 
 logger = logging.getLogger(__name__)
 
@@ -104,17 +107,99 @@ def training_items(
         >>> {item["labeled"] for item in items}
         {1}
     """
-    if middle_slices is not None and middle_slices < 1:
-        raise ValueError(f"`middle_slices` must be at least 1, or None for all, got {middle_slices}.")
-    if axcodes is not None:
-        check_axcodes(axcodes)
-    items = _checked(dataset_dir, section, labeled_fraction, seed, keep, label_values)
-    folder = cache_dir or Path(dataset_dir) / ".slices"
-    items = slice_items(items, folder, axcodes=axcodes, keep_empty=keep_empty)
+    _check_settings(keep, middle_slices, axcodes)
+    cases = training_cases(
+        dataset_dir, section, labeled_fraction=labeled_fraction, seed=seed, label_values=label_values
+    )
+    return training_slices(
+        cases,
+        cache_dir or Path(dataset_dir) / ".slices",
+        keep=keep,
+        middle_slices=middle_slices,
+        axcodes=axcodes,
+        keep_empty=keep_empty,
+    )
+
+
+def training_cases(
+    dataset_dir: str | Path,
+    section: str = "training",
+    *,
+    labeled_fraction: float = 1.0,
+    seed: int = 0,
+    label_values: Sequence[int] | None = (0, 1, 255),
+) -> list[Item]:
+    """Items of one section as they are listed, volumes or slices, after every file was checked.
+
+    Args:
+        dataset_dir: see `load_section`.
+        section: `training`, `validation` or `test`.
+        labeled_fraction: part of the patients whose labels are used; of the others `label` is taken away.
+        seed: which patients these are; see `split_labeled`.
+        label_values: what labels may hold; None: any whole numbers from 0 on.
+
+    Returns:
+        The items; those without `label` have `labeled` 0.
+
+    Raises:
+        DataError: any file is missing, unreadable or does not fit; nothing is labelled; see `check_items`.
+        ValueError: `labeled_fraction` is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_levelset.data.phantoms import generate_phantoms
+        >>> folder = Path(tempfile.mkdtemp()) / "liver"
+        >>> _ = generate_phantoms("liver", folder, cases=4, seed=0)
+        >>> len(training_cases(folder, "validation"))
+        1
+    """
+    items = load_section(dataset_dir, section)
+    check_items(items, label_values=label_values)
+    return items if labeled_fraction == 1 else split_labeled(items, labeled_fraction, seed)
+
+
+def training_slices(
+    cases: Iterable[Mapping[str, Any]],
+    cache_dir: str | Path,
+    *,
+    keep: str = "all",
+    middle_slices: int | None = None,
+    axcodes: str | None = None,
+    keep_empty: bool = True,
+    structures: Structures | None = None,
+) -> list[Item]:
+    """What a network for slices is trained on, of cases that are volumes or slices.
+
+    Args:
+        cases: items with `image` and perhaps `label`, such as `training_cases` gives them; there may be
+            none, where nothing is left for a validation.
+        cache_dir: where volumes are cut into slices, once.
+        keep: see `training_items`.
+        middle_slices: see `training_items`.
+        axcodes: see `training_items`.
+        keep_empty: see `training_items`.
+        structures: make an item of each, see `structure_items`; None: all are in one.
+
+    Returns:
+        The items with `id`, `patient` and `labeled`; those without `label` have `labeled` 0.
+
+    Raises:
+        DataError: an image and its label differ in shape; `keep` leaves no item.
+        ValueError: `keep` or `middle_slices` is out of range, or `axcodes` does not name three axes.
+
+    Example:
+        >>> training_slices([{"image": "a.png"}], "none", keep="some")
+        Traceback (most recent call last):
+        ...
+        ValueError: `keep` must be all, labeled or unlabeled, got 'some'.
+    """
+    _check_settings(keep, middle_slices, axcodes)
+    items = slice_items(map(_named, cases), cache_dir, axcodes=axcodes, keep_empty=keep_empty)
     items = [{**item, "labeled": int("label" in item)} for item in items]
     if middle_slices is not None:
         items = _middle(items, middle_slices)
-    return _kept(items, keep, dataset_dir, section, "slices")
+    kept = _kept(items, keep, "slices") if items else []
+    return kept if structures is None else structure_items(kept, structures)
 
 
 def training_volumes(
@@ -154,25 +239,28 @@ def training_volumes(
         >>> [item["labeled"] for item in training_volumes(folder, channels=1, label_values=(0, 1, 2))]
         [1]
     """
-    items = _checked(dataset_dir, section, labeled_fraction, seed, keep, label_values)
+    _check_settings(keep)
+    items = training_cases(
+        dataset_dir, section, labeled_fraction=labeled_fraction, seed=seed, label_values=label_values
+    )
     if channels is not None:
         raise_problems([problem for item in items for problem in _channel_problems(item, channels)])
-    return _kept(items, keep, dataset_dir, section, "volumes")
+    return _kept(items, keep, "volumes")
 
 
-def _checked(
-    dataset_dir: str | Path,
-    section: str,
-    labeled_fraction: float,
-    seed: int,
-    keep: str,
-    label_values: Sequence[int] | None,
-) -> list[Item]:
+def _check_settings(keep: str, middle_slices: int | None = None, axcodes: str | None = None) -> None:
     if keep not in ("all", "labeled", "unlabeled"):
         raise ValueError(f"`keep` must be all, labeled or unlabeled, got {keep!r}.")
-    items = load_section(dataset_dir, section)
-    check_items(items, label_values=label_values)
-    return items if labeled_fraction == 1 else split_labeled(items, labeled_fraction, seed)
+    if middle_slices is not None and middle_slices < 1:
+        raise ValueError(f"`middle_slices` must be at least 1, or None for all, got {middle_slices}.")
+    if axcodes is not None:
+        check_axcodes(axcodes)
+
+
+def _named(case: Mapping[str, Any]) -> Item:
+    """The case with `id` and `patient`, which lists from elsewhere may lack."""
+    name = str(case.get("id") or image_name(item_paths(case["image"])[0]))
+    return {"id": name, "patient": name, **case}
 
 
 def _channel_problems(item: Item, channels: int) -> list[str]:
@@ -186,13 +274,13 @@ def _channel_problems(item: Item, channels: int) -> list[str]:
     ]
 
 
-def _kept(items: list[Item], keep: str, dataset_dir: str | Path, section: str, what: str) -> list[Item]:
+def _kept(items: list[Item], keep: str, what: str) -> list[Item]:
     labeled = sum(item["labeled"] for item in items)
-    logger.info("%s: %d %s for %s, %d of them labelled.", dataset_dir, len(items), what, section, labeled)
+    logger.info("%d %s, %d of them labelled.", len(items), what, labeled)
     kept = [item for item in items if keep == "all" or item["labeled"] == (keep == "labeled")]
     if not kept:
         raise DataError(
-            f"{dataset_dir}: keep={keep!r} leaves no case of the section {section!r}. "
+            f"keep={keep!r} leaves no case: of {len(items)} {what} {labeled} are labelled. "
             "Set `labeled_fraction` below 1, list cases without label, or keep all."
         )
     return kept

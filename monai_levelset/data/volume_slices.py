@@ -43,6 +43,7 @@ class VolumeSliceDataset(Dataset[dict[str, Any]]):
         blank: whether to list slices whose image has the same value everywhere in each sequence, such as
             those above the head. Labels are not looked at: that would tell where unlabelled cases are empty.
         progress: whether to show a progress bar while cases are prepared.
+        labels: False leaves out labels, for training without any.
 
     Attributes:
         items: one entry per slice: `id`, `patient`, `slice`, `labeled`.
@@ -76,12 +77,14 @@ class VolumeSliceDataset(Dataset[dict[str, Any]]):
         stack: int = 3,
         blank: bool = False,
         progress: bool = False,
+        labels: bool = True,
     ) -> None:
         self.stack = stack
         self.items: list[Item] = []
         self._places: list[tuple[Path, int]] = []
         size, how = 0, [_VERSION, describe(transform)]
-        for item in tqdm(data, desc="preparing volumes", unit="case", disable=not progress):
+        for case in tqdm(data, desc="preparing volumes", unit="case", disable=not progress):
+            item = {key: value for key, value in case.items() if labels or key != "label"}
             paths = [path for key in FILE_KEYS for path in item_paths(item.get(key))]
             name = str(item.get("id") or paths[0].name.split(".")[0])
             write = partial(_write_case, item=item, transform=transform, file=paths[0])

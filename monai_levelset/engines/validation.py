@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.engines import Evaluator, IterationEvents
 from monai.handlers import ValidationHandler
 
 
 class UpdateValidationHandler(ValidationHandler):
     """Validate after every so many optimiser updates, and after the last of the trainer's `max_updates`.
+
+    A training that ends by its number of epochs before the first validation is validated then: none ends with
+    nothing to show.
 
     With memory replay an epoch has many more updates than mini-batches. Counting updates gives every model of
     a comparison the same number of chances to be the best on the validation set.
@@ -31,12 +34,19 @@ class UpdateValidationHandler(ValidationHandler):
         if interval < 1:
             raise ValueError(f"`interval` counts updates and must be at least 1, got {interval}.")
         super().__init__(interval, validator)
+        self._validated = False
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer that counts `state.updates`, such as `FCNLevelSetTrainer`."""
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self._validate_if_due)
+        engine.add_event_handler(Events.COMPLETED, self._validate_if_never)
 
     def _validate_if_due(self, engine: Engine) -> None:
         updates: int = engine.state.updates  # type: ignore[attr-defined]
         if updates % self.interval == 0 or updates == getattr(engine, "max_updates", None):
+            self._validated = True
+            self(engine)
+
+    def _validate_if_never(self, engine: Engine) -> None:
+        if not self._validated:
             self(engine)

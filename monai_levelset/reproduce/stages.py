@@ -41,9 +41,10 @@ def training_set(target: Target, stage: Stage, folder: Path, *, data: Path, seed
     parser.read_config(target.files(stage.override))
     parser.update(_data_settings(stage, folder, data, seed))
     try:
-        items: list[Item] = parser.get_parsed_content("train#items")
+        cases = parser.get_parsed_content("train#dataset#data")
     except RuntimeError as error:
         raise data_error(error) from error
+    items: list[Item] = parser.get_parsed_content("train#dataset#expand")(cases)
     return items
 
 
