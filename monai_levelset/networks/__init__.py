@@ -3,7 +3,7 @@
 from .baselines import DeepLabV3Plus, PSPNet, baseline_network
 from .deep_level_set_network import DeepLevelSetNetwork
 from .dilated_resnet import DilatedResNet
-from .liver_lesion_cascade import InsideScaled, LiverLesionCascade, LiverLesionInferer
+from .liver_lesion_cascade import InsideScaled, LesionStage, LiverLesionCascade, LiverLesionInferer
 from .pyramid_pooling import PyramidPoolingHead
 from .resnet_weights import load_imagenet_weights
 from .shallow_fcn import ShallowFCN
@@ -14,6 +14,7 @@ __all__ = [
     "DeepLevelSetNetwork",
     "DilatedResNet",
     "InsideScaled",
+    "LesionStage",
     "LiverLesionCascade",
     "LiverLesionInferer",
     "PSPNet",

@@ -45,6 +45,32 @@ class LiverLesionCascade(nn.Module):
         return cascade_scores(liver, self.lesion(keep_inside(image, liver[:, 1:] > liver[:, :1])))
 
 
+class LesionStage(LiverLesionCascade):
+    """The cascade while its lesion network is trained: the liver network is fixed.
+
+    Weights have the names of the cascade's, so that one file serves the training of lesions, to start from
+    and to keep, and inference.
+
+    Args:
+        liver: see `LiverLesionCascade`; its parameters need no gradient any more.
+        lesion: what is trained.
+
+    Example:
+        >>> from monai_levelset.networks import SpaceToDepthUNet
+        >>> stage = LesionStage(SpaceToDepthUNet(3, 2, (8, 16)), SpaceToDepthUNet(3, 2, (8, 16)))
+        >>> stage(torch.rand(2, 3, 20, 24)).shape
+        torch.Size([2, 2, 20, 24])
+    """
+
+    def __init__(self, liver: nn.Module, lesion: nn.Module) -> None:
+        super().__init__(liver.requires_grad_(False), lesion)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Scores `(B, 2, H, W)` of a stack `(B, S, H, W)` that is 0 outside the liver, by the lesion network."""
+        scores: Tensor = self.lesion(image)
+        return scores
+
+
 class InsideScaled(nn.Module):
     """A network that sees the inside of a masked image relative to its mean: (x - mean) * scale, 0 outside.
 

@@ -29,8 +29,8 @@ def targets(data: Path) -> dict[str, Target]:
     """The two networks of the cascade; phantoms are small, and get smaller slices and networks."""
     small = ("phantoms",) if (data / MARKER).is_file() else ()
     return {
-        network: Target(f"kimye2020-lits {network}", BUNDLE, 1.0, {}, overrides=(network, *small))
-        for network in ("liver", "lesion")
+        network: Target(f"kimye2020-lits {network}", BUNDLE, 1.0, {}, overrides=(*own, *small))
+        for network, own in (("liver", ("liver",)), ("lesion", ()))
     }
 
 
@@ -102,7 +102,7 @@ def _run_seed(data: Path, listed: Path, out: Path, seed: int, epochs: int | None
     """Train what has not finished yet, and score all rows on every volume."""
     folder = out / "runs" / f"seed{seed}"
     networks = targets(data)
-    phantoms = bool(networks["liver"].overrides[1:])
+    phantoms = bool(networks["lesion"].overrides)
     found: dict[str, Any] = {}
     for ratio in RATIOS:
         plan = stages(ratio)
@@ -112,7 +112,7 @@ def _run_seed(data: Path, listed: Path, out: Path, seed: int, epochs: int | None
             updates = updates if epochs is None else max(1, updates * epochs // EPOCHS)
             settings = {**stage.settings, "val_interval": updates}
             if kind != "liver":
-                settings["liver_checkpoint"] = str(folder / plan["liver"].name / "liver.pt")
+                settings["liver_checkpoint"] = str(folder / plan["liver"].name / "liver_network.pt")
             train(target, replace(stage, settings=settings), folder, data=listed, seed=seed, updates=updates)
         for row, kind in rows(ratio).items():
             found[row] = scores(networks["lesion"], listed, folder / plan[kind].name)

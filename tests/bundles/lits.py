@@ -17,7 +17,7 @@ def train(data: Path, out: Path, *overrides: str, **settings: Any) -> Any:
     """A short training of the liver or the lesion network into `out/models` and `out/eval`."""
     folders = {"dataset_dir": data, "ckpt_dir": out / "models", "output_dir": out / "eval"}
     few = {"cache_dir": data / "cache", "log_interval": 1, "val_interval": 50, "labeled_fraction": 0.4}
-    small = SMALL if "lesion" in overrides else LIVER
+    small = LIVER if "liver" in overrides else SMALL
     return run_workflow(
         *(LITS_BUNDLE, "train", *overrides), run_id="training", **{**folders, **few, **small, **settings}
     )

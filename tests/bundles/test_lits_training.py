@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def liver(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `models/liver.pt`."""
+    """A folder with `models/liver_network.pt`."""
     folder = tmp_path_factory.mktemp("first")
     train(data, folder, "liver", "supervised", max_updates=60)
     return folder
@@ -38,15 +38,15 @@ def liver(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_liver_network_learns(liver: Path) -> None:
     losses = scalars(liver / "eval", "loss")
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
-    assert [path.name for path in (liver / "models").iterdir()] == ["liver.pt"]
+    assert [path.name for path in (liver / "models").iterdir()] == ["liver_network.pt"]
     assert max(scalars(liver / "eval", "val_mean_dice")) > 0.6
 
 
 def test_the_lesion_network_sees_the_predicted_liver_and_both_are_kept(
     data: Path, liver: Path, tmp_path: Path
 ) -> None:
-    weights = {"liver_checkpoint": liver / "models/liver.pt"}
-    first = train(data, tmp_path / "a", "lesion", "supervised", max_updates=30, **weights)
+    weights = {"liver_checkpoint": liver / "models/liver_network.pt"}
+    first = train(data, tmp_path / "a", "supervised", max_updates=30, **weights)
     items = first.parser.get_parsed_content("train#dataset")
     assert {item["labeled"] for item in items.items} == {1}
     assert items[5]["image"].shape == (3, 32, 40)
@@ -55,7 +55,7 @@ def test_the_lesion_network_sees_the_predicted_liver_and_both_are_kept(
     assert items[5]["image"][~outside].min() >= 0.99 / 255
     start = tmp_path / "a/models/model.pt"
     second = train(
-        *(data, tmp_path / "b", "lesion", "finetune"),
+        *(data, tmp_path / "b", "finetune"),
         **{**weights, "pretrained": start, "max_updates": 4, "val_interval": 2},
     )
     flags = [item["labeled"] for item in second.parser.get_parsed_content("train#dataset").items]
@@ -72,8 +72,8 @@ def test_the_lesion_network_sees_the_predicted_liver_and_both_are_kept(
 
 
 def test_evaluation_agrees_with_inference(data: Path, liver: Path, tmp_path: Path) -> None:
-    weights = {"liver_checkpoint": liver / "models/liver.pt"}
-    train(data, tmp_path, "lesion", "supervised", max_updates=30, **weights)
+    weights = {"liver_checkpoint": liver / "models/liver_network.pt"}
+    train(data, tmp_path, "supervised", max_updates=30, **weights)
     folders = {"dataset_dir": data, "ckpt_dir": tmp_path / "models", "output_dir": tmp_path / "scores"}
     run_workflow(LITS_BUNDLE, "train", "evaluate", run_id="evaluating", **folders, **SMALL)
     (test,) = load_section(data, "test")
@@ -91,10 +91,10 @@ def test_evaluation_agrees_with_inference(data: Path, liver: Path, tmp_path: Pat
 def test_an_interrupted_training_goes_on_bit_for_bit(data: Path, liver: Path, tmp_path: Path) -> None:
     settings = {"max_updates": 80, "max_epochs": 2, "val_interval": 30, "pretrained": None}
     settings |= {"batch_size": 8, "unlabeled_batch_size": 8, "channels": [8, 16]}
-    settings |= {"liver_checkpoint": liver / "models/liver.pt"}
+    settings |= {"liver_checkpoint": liver / "models/liver_network.pt"}
 
     def weights(name: str, **more: Any) -> dict[str, Any]:
-        train(data, tmp_path / name, "lesion", **{**settings, **more})
+        train(data, tmp_path / name, **{**settings, **more})
         checkpoint: dict[str, Any] = torch.load(tmp_path / name / "eval/checkpoint.pt", weights_only=True)
         return checkpoint["model"]
 
@@ -117,23 +117,22 @@ def test_the_level_set_loss_by_an_override(data: Path, tmp_path: Path) -> None:
 
 def test_lesions_need_a_liver_network(data: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as caught:
-        train(data, tmp_path, "lesion", "supervised", max_updates=1)
-    assert "liver.pt: the checkpoint does not exist" in reason(caught.value)
+        train(data, tmp_path, "supervised", max_updates=1)
+    assert "liver_network.pt: the checkpoint does not exist" in reason(caught.value)
 
 
 def test_configurations_agree() -> None:
-    train_, lesion, evaluate, inference = (
+    train_, evaluate, inference = (
         json.loads((LITS_BUNDLE / f"configs/{name}.json").read_text())
-        for name in ("train", "lesion", "evaluate", "inference")
+        for name in ("train", "evaluate", "inference")
     )
-    for name in ("window", "size", "margin", "axcodes", "channels", "stack"):
+    for name in ("window", "size", "field_size", "margin", "axcodes", "channels", "stack"):
         assert train_[name] == inference[name]
     for name in ("field_size", "network_def"):
         assert evaluate[name] == inference[name]
-    assert lesion["field_size"] == inference["field_size"]
     assert evaluate["validate#inferer"] == inference["inferer"]
-    assert inference["network_def"]["liver"] == train_["network_def"] == lesion["liver"]
-    assert inference["network_def"]["lesion"] == lesion["network_def"]
+    assert inference["network_def"]["liver"] == train_["liver"]
+    assert inference["network_def"]["lesion"] == train_["network_def"]["lesion"]
     parser = ConfigParser()
     parser.read_config([LITS_BUNDLE / f"configs/{name}.json" for name in ("inference", "phantoms")])
     assert parser["size"] == [96, 96]
@@ -141,14 +140,14 @@ def test_configurations_agree() -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(data: Path, liver: Path, tmp_path: Path) -> None:
-    settings = {"max_updates": 6, "val_interval": 3, "liver_checkpoint": liver / "models/liver.pt"}
-    train(data, tmp_path / "one", "lesion", **settings)
+    settings = {"max_updates": 6, "val_interval": 3, "liver_checkpoint": liver / "models/liver_network.pt"}
+    train(data, tmp_path / "one", **settings)
     words = {**settings, **SMALL, "dataset_dir": data, "log_interval": 1, "cache_dir": data / "cache"}
     words |= {"labeled_fraction": 0.4}
     words |= {"ckpt_dir": tmp_path / "two/models", "output_dir": tmp_path / "two/eval"}
     done = monai_bundle(
         *("run", "training", "--bundle_root", LITS_BUNDLE.relative_to(ROOT)),
-        *("--config_file", config_files(LITS_BUNDLE.relative_to(ROOT), "train", "lesion", "multi_gpu_train")),
+        *("--config_file", config_files(LITS_BUNDLE.relative_to(ROOT), "train", "multi_gpu_train")),
         *(str(word).replace(" ", "") for name, value in words.items() for word in (f"--{name}", value)),
         launcher=["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"],
     )
@@ -165,7 +164,7 @@ def test_phantoms_are_learned_to_a_stated_dice(tmp_path: Path) -> None:
     common = {"labeled_fraction": 1.0, "val_interval": 400, "channels": [8, 16, 32], "size": [96, 96]}
     train(tmp_path / "data", tmp_path, "liver", "supervised", max_updates=400, **common)
     common |= {"field_size": [48, 64]}
-    train(tmp_path / "data", tmp_path, "lesion", "supervised", max_updates=800, **common)
+    train(tmp_path / "data", tmp_path, "supervised", max_updates=800, **common)
     folders = {"dataset_dir": tmp_path / "data", "ckpt_dir": tmp_path / "models"}
     run = run_workflow(
         *(LITS_BUNDLE, "train", "evaluate", "phantoms"),

@@ -190,8 +190,8 @@ def test_a_reference_to_nothing(bundle: Path) -> None:
 
 
 def test_an_entry_that_monai_needs(bundle: Path) -> None:
-    change(bundle, "train.json", lambda config: config.pop("run"))
-    assert only_problem(bundle).message == "configs/train.json: run is missing, which MONAI's commands need"
+    change(bundle, "inference.json", lambda config: config.pop("run"))
+    assert only_problem(bundle).message == "configs/inference.json: run is missing, which MONAI's commands need"
 
 
 def test_a_macro_that_leads_nowhere(bundle: Path) -> None:

@@ -51,3 +51,7 @@ def test_without_a_budget_only_multiples(toys: ModuleType) -> None:
 def test_refused_interval(interval: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         UpdateValidationHandler(interval)
+
+
+def test_a_training_shorter_than_the_interval_is_validated_at_its_end(toys: ModuleType) -> None:
+    assert validations(toys, 30, max_epochs=2) == ([8], 8)

@@ -34,7 +34,7 @@ def test_both_rows_of_a_ratio_differ_in_the_loss_alone(tmp_path: Path) -> None:
 def test_phantoms_get_their_own_settings(tmp_path: Path) -> None:
     assert targets(tmp_path)["liver"].overrides == ("liver",)
     (tmp_path / "phantom.json").write_text("{}")
-    assert targets(tmp_path)["lesion"].overrides == ("lesion", "phantoms")
+    assert targets(tmp_path)["lesion"].overrides == ("phantoms",)
 
 
 def run_of(*dice: float) -> dict[str, Any]:
