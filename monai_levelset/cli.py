@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("monai_levelset.prediction:predict", "segment images with a bundle"),
     "evaluate": ("monai_levelset.evaluation:evaluate", "score predictions or a bundle, and write the report"),
     "reproduce": ("monai_levelset.reproduce:reproduce", "train and evaluate a paper's table"),
+    "export-bundle": (
+        "monai_levelset.export:export_bundle",
+        "write a bundle as a zip that runs with MONAI alone",
+    ),
     "doctor": ("monai_levelset.doctor:doctor", "check installation, bundles and data, and say what to fix"),
 }
 
@@ -128,7 +132,7 @@ def _text(parameter: str, value: str) -> str:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {name:<15}{summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(
         [
             f"usage: {PROGRAM} COMMAND [ARGUMENTS]",
