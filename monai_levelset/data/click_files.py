@@ -17,7 +17,9 @@ from monai_levelset.data.grids import read_grid
 __all__ = ["Clicks", "check_clicks", "click_items", "image_name", "write_clicks"]
 
 Clicks: TypeAlias = list[list[float]] | dict[str, list[list[float]]]
-"""Positions of the clicks in an image, or of each structure in it."""
+"""Positions of the clicks in an image, or of each structure in it and of the `background`."""
+
+_BACKGROUND = "background"
 
 
 def click_items(
@@ -32,18 +34,20 @@ def click_items(
 
     The file is JSON. For each image's name without ending it holds a list of positions, `[[x, y], ...]` in a
     picture or slice and `[[x, y, z], ...]` in a volume, or such a list for each structure,
-    `{"disc": [...], "cup": [...]}`. Positions are voxels of the file, or mm where the bundle is told so
-    (`space`). Images that are not named have no clicks.
+    `{"disc": [...], "cup": [...]}`. Beside the structures, `background` holds clicks outside all of them.
+    Positions are voxels of the file, or mm where the bundle is told so (`space`). Images that are not named
+    have no clicks.
 
     Args:
         images: paths of image files or folders of DICOM slices.
         clicks: the file; None: no clicks.
         root: folder of all images; a DICOM folder is named by its path below it, see `image_name`.
-        structures: those that can be clicked; None: any.
+        structures: those that can be clicked, beside the background; None: any.
         absent: names that may be clicked without being among the images, such as those of broken files.
 
     Returns:
-        Items with `image` (the path) and `foreground` (the clicks), which `ClickPointsd` reads.
+        Items with `image` (the path), `foreground` (the clicks) and, where there are such, `background`
+        (those outside), which `ClickPointsd` reads.
 
     Raises:
         DataError: the file is missing or no such JSON, names an image or a structure that is not there, holds
@@ -62,7 +66,7 @@ def click_items(
     given = {} if clicks is None else _read(Path(clicks))
     given = {name: value for name, value in given.items() if name not in absent}
     raise_problems(_problems(named, given, str(clicks), structures))
-    items: list[Item] = [{"image": str(path), "foreground": given.get(name) or []} for name, path in named]
+    items: list[Item] = [{"image": str(path), **_parts(given.get(name) or [])} for name, path in named]
     if clicks is not None:
         check_clicks(items, name=str(clicks))
     return items
@@ -124,6 +128,15 @@ def write_clicks(clicks: Mapping[str, Clicks], path: str | Path) -> None:
         temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
+def _parts(value: Any) -> dict[str, Any]:
+    """The clicks on structures and those outside all of them."""
+    if not isinstance(value, Mapping):
+        return {"foreground": value}
+    structures = {name: clicks for name, clicks in value.items() if name != _BACKGROUND}
+    outside = {_BACKGROUND: value[_BACKGROUND]} if value.get(_BACKGROUND) else {}
+    return {"foreground": structures, **outside}
+
+
 def _named(images: Sequence[Path], root: str | Path | None) -> list[tuple[str, Path]]:
     named = [(image_name(path, root), path) for path in images]
     first: dict[str, Path] = {}
@@ -165,8 +178,9 @@ def _problems(
 def _odd_structures(file: str, name: str, value: Any, known: Sequence[str] | None) -> list[str]:
     if known is None or not isinstance(value, dict):
         return []
-    unknown = [structure for structure in value if structure not in known]
-    return [f"{file}: {name!r} has clicks of {s!r}; structures are {', '.join(known)}." for s in unknown]
+    unknown = [structure for structure in value if structure not in (*known, _BACKGROUND)]
+    told = f"structures are {', '.join(known)}. What lies outside is {_BACKGROUND!r}."
+    return [f"{file}: {name!r} has clicks of {s!r}; {told}" for s in unknown]
 
 
 def _odd_clicks(file: str, name: str, value: Any, axes: int) -> list[str]:

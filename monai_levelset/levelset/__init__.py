@@ -12,6 +12,7 @@ from .distance import reinitialize, signed_distance
 from .evolve import EvolutionDivergedError, EvolutionResult, ResultCode, evolve
 from .forces import (
     ChanVeseForce,
+    ClickForce,
     CurvatureForce,
     DistanceRegularization,
     EdgeForce,
@@ -38,6 +39,7 @@ from .starts import checkerboard, intensity_start
 
 __all__ = [
     "ChanVeseForce",
+    "ClickForce",
     "CurvatureForce",
     "DistanceRegularization",
     "EdgeForce",

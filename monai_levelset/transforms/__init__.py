@@ -4,7 +4,15 @@ from .axial_orientation import AxialOrientation, AxialOrientationd
 from .batch_augmentation import BatchAugmentation
 from .click_box import ClickBoxCrop, ClickBoxCropd, click_box
 from .click_maps import ClickMapsd, click_maps
-from .click_points import ClickPointsd, arrange_clicks, clicks_by_slice, interpolate_clicks, map_clicks
+from .click_points import (
+    ClickPointsd,
+    arrange_clicks,
+    clicks_by_slice,
+    contour_clicks,
+    interpolate_clicks,
+    map_clicks,
+)
+from .click_refinement import ClickRefinement, ClickRefinementd
 from .click_slices import ClickSlices, ClickSlicesd
 from .confidence_map import confidence_map, extreme_point_heatmap
 from .extreme_points import ExtremePointsd, RandExtremePointsd, extreme_points
@@ -33,6 +41,8 @@ __all__ = [
     "ClickBoxCropd",
     "ClickMapsd",
     "ClickPointsd",
+    "ClickRefinement",
+    "ClickRefinementd",
     "ClickSlices",
     "ClickSlicesd",
     "ExtremePointsd",
@@ -70,6 +80,7 @@ __all__ = [
     "clicks_by_slice",
     "confidence_map",
     "connected_regions",
+    "contour_clicks",
     "draw_shape_priors",
     "extreme_point_heatmap",
     "extreme_points",

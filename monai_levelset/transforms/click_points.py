@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -76,12 +77,36 @@ def arrange_clicks(clicks: ArrayLike) -> Tensor:
         >>> arrange_clicks([[5, 9], [6, 1]]).tolist()
         [[nan, nan], [nan, nan], [6.0, 1.0], [5.0, 9.0]]
     """
+    return _arranged(clicks)[0]
+
+
+def contour_clicks(clicks: ArrayLike) -> Tensor:
+    """The clicks beyond the four that `arrange_clicks` takes: further points of the contour.
+
+    Args:
+        clicks: `(N, 2)` (row, column), in any order.
+
+    Returns:
+        `(max(N - 4, 0), 2)`, float32, sorted by row, then column.
+
+    Example:
+        >>> contour_clicks([[5, 9], [2, 6], [7, 8], [9, 5], [6, 1]]).tolist()
+        [[7.0, 8.0]]
+    """
+    return _arranged(clicks)[1]
+
+
+def _arranged(clicks: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Top, bottom, left and right point, and the rest."""
     points = np.asarray(clicks, float).reshape(-1, 2)
     arranged = torch.full((4, 2), torch.nan)
+    if len(points) > 4:  # their order must not decide between those that are equally far out
+        points = _sorted(points)
+    which: NDArray[np.int64] = np.zeros(0, int)
     if len(points):
         which, side = linear_sum_assignment((points - points.mean(0)) @ _SIDES)
         arranged[side] = torch.from_numpy(points[which]).float()
-    return arranged
+    return arranged, torch.from_numpy(np.delete(points, which, 0)).float()
 
 
 def clicks_by_slice(points: ArrayLike, slices: int, *, axis: int = 2) -> Tensor:
@@ -103,11 +128,16 @@ def clicks_by_slice(points: ArrayLike, slices: int, *, axis: int = 2) -> Tensor:
         >>> by_slice[1].tolist(), by_slice.isfinite().all(2).sum(1).tolist()
         ([[0.0, 3.0], [6.0, 3.0], [3.0, 0.0], [3.0, 6.0]], [0, 4, 1])
     """
+    return torch.stack([arrange_clicks(clicks) for clicks in _by_slice(points, slices, axis)])
+
+
+def _by_slice(points: ArrayLike, slices: int, axis: int) -> list[NDArray[np.float64]]:
+    """The clicks (row, column) of each slice."""
     voxels = np.asarray(points, float).reshape(-1, 3)
     # Rounded before it is halved: rounding errors of the affine must not part the clicks of one slice.
     index = np.floor(np.round(voxels[:, axis], 4) + 0.5).clip(0, slices - 1).astype(int)
     in_plane = np.delete(voxels, axis, 1)
-    return torch.stack([arrange_clicks(in_plane[index == k]) for k in range(slices)])
+    return [in_plane[index == k] for k in range(slices)]
 
 
 def interpolate_clicks(by_slice: Tensor) -> Tensor:
@@ -149,8 +179,10 @@ class ClickPointsd(Transform):
     """Add the points of a user's clicks to the data, on the grid of the preprocessed image.
 
     Several structures are clicked one by one, `{"disc": [...], "cup": [...]}`; a plain list are then the
-    clicks of one structure, whichever it is. Points are rounded to a thousandth of a pixel, so that rounding
-    errors of the affine do not move what is rounded to whole pixels later.
+    clicks of one structure, whichever it is. Of more than four clicks on a slice, those furthest out are its
+    points; the others are points on the contour, for `ClickRefinementd`, as are clicks on the background,
+    which belong to every structure. Points are rounded to a thousandth of a pixel, so that rounding errors of
+    the affine do not move what is rounded to whole pixels later.
 
     Belongs after the transforms that turn and resample the image and before `ClickBoxCropd`. Any orientation
     and spacing is fine as long as the transforms keep the image's affine up to date, as MONAI's do.
@@ -168,6 +200,11 @@ class ClickPointsd(Transform):
         axis: spatial axis across the slices of a volume.
         interpolate: fill the slices between clicked ones, see `interpolate_clicks`; for each structure.
         structures: names of the structures that can be clicked; None: clicks are always a list.
+        background_key: key of the clicks outside every structure, a list in the same space; missing or None:
+            there are none.
+        contour_points_key: where the clicks go that are not among the four: `(M, 2)`, with the axes that the
+            points have before theirs; sorted, filled up with NaN.
+        background_points_key: where the clicks on the background go, in the same way.
 
     Raises:
         ValueError: unknown `space` or `axis`, `structures` that are empty or not a list of names; on calling,
@@ -196,6 +233,9 @@ class ClickPointsd(Transform):
         axis: int = 2,
         interpolate: bool = False,
         structures: Sequence[str] | None = None,
+        background_key: str = "background",
+        contour_points_key: str = "contour_points",
+        background_points_key: str = "background_points",
     ) -> None:
         if space not in ("voxel", "world"):
             raise ValueError(f"`space` is 'voxel' or 'world', got {space!r}.")
@@ -206,18 +246,27 @@ class ClickPointsd(Transform):
             raise ValueError(f"`structures` is a list of names, got {structures!r}.")
         self.space, self.axis, self.interpolate = space, axis, interpolate
         self.structures = None if structures is None else list(structures)
+        self.background_key, self.contour_points_key = background_key, contour_points_key
+        self.background_points_key = background_points_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Copy of the dictionary with the points."""
         image = data[self.image_key]
-        affines = self._affines(image)
-        try:
+        affines, shape = self._affines(image), image.shape[1:]
+        with _named(self.clicks_key):
             lists = self._lists(data.get(self.clicks_key))
-            mapped = [map_clicks(clicks, *affines).round(3) for clicks in lists]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"'{self.clicks_key}' cannot be used: {error}") from error
-        points = [self._arranged(clicks, image.shape[1:]) for clicks in mapped]
-        return {**data, self.points_key: points[0] if self.structures is None else torch.stack(points)}
+            clicked = [map_clicks(clicks, *affines).round(3) for clicks in lists]
+        with _named(self.background_key):
+            given = data.get(self.background_key)
+            outside = map_clicks([] if given is None else given, *affines).round(3)
+        contour = [[contour_clicks(part) for part in self._slices(clicks, shape)] for clicks in clicked]
+        around = [torch.from_numpy(_sorted(part)).float() for part in self._slices(outside, shape)]
+        found = {
+            self.points_key: torch.stack([self._arranged(clicks, shape) for clicks in clicked]),
+            self.contour_points_key: _padded(contour, shape),
+            self.background_points_key: _padded([around] * len(clicked), shape),
+        }
+        return {**data, **{key: points if self.structures else points[0] for key, points in found.items()}}
 
     def _lists(self, clicks: Any) -> list[Any]:
         """The clicks of each structure, or of the only one."""
@@ -245,11 +294,38 @@ class ClickPointsd(Transform):
             )
         return image.affine, original
 
+    def _slices(self, points: NDArray[np.float64], shape: Sequence[int]) -> list[NDArray[np.float64]]:
+        """The clicks (row, column) of each slice; an image has one."""
+        return [points[:, :2]] if len(shape) == 2 else _by_slice(points, shape[self.axis], self.axis)
+
     def _arranged(self, points: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
         if len(shape) == 2:
             return arrange_clicks(points[:, :2])
         by_slice = clicks_by_slice(points, shape[self.axis], axis=self.axis)
         return interpolate_clicks(by_slice) if self.interpolate else by_slice
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    """Errors say which clicks are meant."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{key}' cannot be used: {error}") from error
+
+
+def _sorted(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return points[np.lexsort(points.T[::-1])]
+
+
+def _padded(points: Sequence[Sequence[Tensor]], shape: Sequence[int]) -> Tensor:
+    """Points of each (structure, slice), filled up with NaN: `(K, D, M, 2)`, of a 2D image `(K, M, 2)`."""
+    number = max(len(part) for by_slice in points for part in by_slice)
+    out = torch.full((len(points), len(points[0]), number, 2), torch.nan)
+    for k, by_slice in enumerate(points):
+        for d, part in enumerate(by_slice):
+            out[k, d, : len(part)] = part
+    return out[:, 0] if len(shape) == 2 else out
 
 
 def _affine(matrix: ArrayLike) -> NDArray[np.float64]:

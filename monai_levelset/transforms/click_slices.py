@@ -107,13 +107,35 @@ class ClickSlices(InvertibleTransform, Transform):
 
         Points outside the image are first moved to its nearest pixel. NaN where nothing has four clicks.
         """
+        return self.mapped(points, points, shape)
+
+    def mapped(self, others: Tensor, points: Tensor, shape: Sequence[int], *, clamp: bool = True) -> Tensor:
+        """Other points of the same structures and slices, `(N, M, 2)`, in pixels of the crops.
+
+        Args:
+            others: `(M, 2)` where `points` are `(4, 2)`, with the same axes before.
+            points: those that say where the crops are.
+            shape: of the image, channels first.
+            clamp: move points outside the image to its nearest pixel; else they are NaN.
+        """
+        moved, slots = _by_object(others, shape, number=None), _slots(_by_object(points, shape))
+        whole = torch.tensor(shape[1:3])
+        if not clamp:
+            inside = ((moved >= -0.5) & (moved <= whole - 0.5)).all(-1, keepdim=True)
+            moved = moved.where(inside, torch.nan)
+        parts = [
+            clamp_points(moved[k, d], whole.tolist()) * scale + offset
+            for (k, d), scale, offset in zip(slots, *self.maps(points, shape), strict=False)
+        ]
+        return torch.stack(parts) if parts else torch.full((1, moved.shape[2], 2), torch.nan)
+
+    def maps(self, points: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Scale and offset `(N, 2)` that take (row, column) of the image to those of each crop."""
         by_object = _by_object(points, shape)
-        mapped = []
-        for structure, slice_ in _slots(by_object):
-            four = clamp_points(by_object[structure, slice_], shape[1:3])
-            scale, offset = _map(self.crop.box(four, shape[1:3]), self.crop.size)
-            mapped.append(four * scale + offset)
-        return torch.stack(mapped) if mapped else torch.full((1, 4, 2), torch.nan)
+        boxes = self._boxes(by_object, _slots(by_object), shape[1:3])
+        pairs = [_map(box, self.crop.size) for box in boxes]
+        scales, offsets = zip(*pairs, strict=True)
+        return torch.stack(scales), torch.stack(offsets)
 
     def inverse(self, data: Tensor) -> Tensor:
         """A prediction `(1, h, w, N)` on the image's grid: `(K, H, W)` or `(K, H, W, D)`."""
@@ -146,7 +168,8 @@ class ClickSlicesd(MapTransform, InvertibleTransform):
     """Dictionary form of `ClickSlices`; the points go along.
 
     Belongs behind `ClickPointsd` and before `ClickMapsd`. The points become `(N, 4, 2)`, in pixels of the
-    crops; the inverse leaves them as they are.
+    crops, and so do the further points on contour and background, `(N, M, 2)`, where there are any; the
+    inverse leaves them as they are.
 
     Args:
         keys: key of the image.
@@ -156,6 +179,9 @@ class ClickSlicesd(MapTransform, InvertibleTransform):
         margin_ratio: see `ClickSlices`.
         min_size: see `ClickSlices`.
         padding_mode: see `ClickSlices`.
+        contour_points_key: further points of the contour, as `ClickPointsd` gives them; may be missing.
+        background_points_key: points outside, in the same way; NaN where they are not in the image.
+        scale_key: where the crops' pixels per pixel of the image go, `(N, 2)`, along rows and columns.
         allow_missing_keys: see MONAI.
 
     Raises:
@@ -183,10 +209,14 @@ class ClickSlicesd(MapTransform, InvertibleTransform):
         margin_ratio: float = 0.0,
         min_size: int = 16,
         padding_mode: str = "constant",
+        contour_points_key: str = "contour_points",
+        background_points_key: str = "background_points",
+        scale_key: str = "crop_scale",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.points_key = points_key
+        self.points_key, self.scale_key = points_key, scale_key
+        self.contour_points_key, self.background_points_key = contour_points_key, background_points_key
         self.cut = ClickSlices(
             size, margin=margin, margin_ratio=margin_ratio, min_size=min_size, padding_mode=padding_mode
         )
@@ -202,9 +232,18 @@ class ClickSlicesd(MapTransform, InvertibleTransform):
             image = changed[key]
             if number == 0:
                 _tell_missing(image, _by_object(points, image.shape))
-            changed[self.points_key] = self.cut.points(points, image.shape)
+                changed.update(self._moved(changed, points, image.shape))
             changed[key] = self.cut(image, points)
         return changed
+
+    def _moved(self, data: Mapping[Hashable, Any], points: Tensor, shape: Sequence[int]) -> dict[str, Tensor]:
+        """All points in pixels of the crops, and how large these are."""
+        moved = {self.points_key: self.cut.points(points, shape)}
+        for key in (self.contour_points_key, self.background_points_key):
+            if key in data:
+                clamp = key == self.contour_points_key
+                moved[key] = self.cut.mapped(data[key], points, shape, clamp=clamp)
+        return {**moved, self.scale_key: self.cut.maps(points, shape)[0]}
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Copy of the dictionary with predictions on the image's grid."""
@@ -214,16 +253,22 @@ class ClickSlicesd(MapTransform, InvertibleTransform):
         return back
 
 
-def _by_object(points: Tensor, shape: Sequence[int]) -> Tensor:
-    """`(K, D, 4, 2)` of the points of an image of this shape, channels first; a 2D image has one slice."""
+def _by_object(points: Tensor, shape: Sequence[int], *, number: int | None = 4) -> Tensor:
+    """`(K, D, number, 2)` of the points of an image of this shape, channels first; a 2D image has one slice.
+
+    `number` None: any.
+    """
     if len(shape) not in (3, 4):
         raise ValueError(f"The image must be (C, H, W) or (C, H, W, D), got shape {tuple(shape)}.")
     p = _plain(points).float().cpu()
     slices = shape[3] if len(shape) == 4 else 1
     by_structure = p if p.ndim == len(shape) else p[None]
     by_object = by_structure if len(shape) == 4 else by_structure[:, None]
-    if by_object.ndim != 4 or by_object.shape[1:] != (slices, 4, 2):
-        wanted = "(4, 2) or (K, 4, 2)" if len(shape) == 3 else f"({slices}, 4, 2) or (K, {slices}, 4, 2)"
+    many = by_object.shape[-2] if number is None else number
+    if by_object.ndim != 4 or by_object.shape[1:] != (slices, many, 2):
+        each = f"{'M' if number is None else number}, 2)"
+        axes = "" if len(shape) == 3 else f"{slices}, "
+        wanted = f"({axes}{each} or (K, {axes}{each}"
         raise ValueError(f"The points of this image must be {wanted}, got shape {tuple(p.shape)}.")
     return by_object
 

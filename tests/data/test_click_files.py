@@ -48,6 +48,19 @@ def test_every_image_gets_its_clicks(images: list[Path]) -> None:
     ]
 
 
+def test_clicks_on_the_background_go_beside_those_of_the_structures(images: list[Path]) -> None:
+    content = {
+        "photo": {"disc": FOUR, "cup": [], "background": [[3, 4]]},
+        "scan.1": {"background": [[1, 2, 3]]},
+        "slice": {"disc": FOUR, "background": []},
+    }
+    assert items(images, content, structures=["disc", "cup"]) == [
+        {"image": str(images[0]), "foreground": {"disc": FOUR, "cup": []}, "background": [[3, 4]]},
+        {"image": str(images[1]), "foreground": {}, "background": [[1, 2, 3]]},
+        {"image": str(images[2]), "foreground": {"disc": FOUR}},
+    ]
+
+
 def test_no_file_is_no_click(images: list[Path]) -> None:
     found = click_items(images, None)
     assert [item["foreground"] for item in found] == [[], [], []]
@@ -83,6 +96,9 @@ def test_names_are_those_of_find_files(images: list[Path], tmp_path: Path) -> No
         ('{"photo": [[NaN, 3]]}', ["'photo' has the click [nan, 3], but"]),
         ({"photo": [[True, 3]]}, ["'photo' has the click [True, 3], but"]),
         ({"photo": "here"}, ["clicks.json: 'photo' has no list of clicks. Write [[x, y], ...]"]),
+        ({"photo": {"disc": FOUR, "background": [[1]]}}, ["'photo' has the click [1], but a click is two"]),
+        ({"scan.1": {"background": [[1, 2]]}}, ["'scan.1' has the click [1, 2], but a click is three"]),
+        ({"photo": {"background": [[1, 2]]}}, ["clicks.json: no image has a click"]),
         ({"photo": {"lens": FOUR}}, ["'photo' has clicks of 'lens'; structures are disc, cup."]),
         ({"x": FOUR, "scan.1": FOUR}, ["2 problems", "no image 'x'", "'scan.1' has the click"]),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Force, StatefulForce
 from .chan_vese import ChanVeseForce
+from .click import ClickForce
 from .curvature import CurvatureForce
 from .edge import EdgeForce
 from .motion import MotionForce
@@ -14,6 +15,7 @@ from .shape import ShapePriorForce
 
 __all__ = [
     "ChanVeseForce",
+    "ClickForce",
     "CurvatureForce",
     "DistanceRegularization",
     "EdgeForce",

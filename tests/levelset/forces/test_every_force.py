@@ -15,6 +15,7 @@ from torch import Tensor
 from monai_levelset import levelset
 from monai_levelset.levelset import (
     ChanVeseForce,
+    ClickForce,
     CurvatureForce,
     DistanceRegularization,
     EdgeForce,
@@ -75,6 +76,16 @@ def prior(maps, h):
     return ShapePriorForce(maps, initial_pose=identity, residual_limit=1.5, spacing=h)
 
 
+def clicks(maps, h):
+    """On each item two points on the contour and one outside: the brightest voxels of the map, moved a little
+    so that they follow flips and turns."""
+    values, axes = maps.flatten(2)[:, 0], maps.shape[2:]
+    order = values.detach().argsort(dim=1, descending=True)[:, :3]
+    places = torch.stack(torch.unravel_index(order, axes), 2).to(maps)
+    strength = values.gather(1, order)
+    return ClickForce(places[:, :2], places[:, 2:], radius=2.0, level=strength[:, 0], spacing=h)
+
+
 CASES = {
     "RegionForce": Case(lambda m, h: RegionForce(m, spacing=h)),
     "RegionForce, arctan": Case(lambda m, h: RegionForce(m, kind="arctan", eps=0.7, spacing=h)),
@@ -97,6 +108,7 @@ CASES = {
     "EdgeForce": Case(lambda m, h: EdgeForce(m, balloon=0.3, spacing=h)),
     "EdgeForce, deflating": Case(lambda m, h: EdgeForce(m, balloon=-0.3, spacing=h)),
     "EdgeForce, dirac": Case(lambda m, h: EdgeForce(m, balloon=0.3, measure="dirac", spacing=h)),
+    "ClickForce": Case(clicks),
     "MotionForce": Case(motion, motion=True, flat=True),
     "ShapePriorForce": Case(prior, pose=True),
 }
