@@ -1,6 +1,7 @@
 # Two commands do everything, on a machine with only Python 3.10-3.12, git and make:
 #   make train [BUNDLE=name]   environment, sample data, training, evaluation, report
 #   make test                  environment, lint, type check, tests
+# make test-label builds a second environment, for MONAI Label, and needs Python 3.11.
 # Choose the interpreter with PYTHON=/path/to/python3.x, and pip's options with PIP_ARGS, for example the
 # smaller CPU build of torch:
 #   make test PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -21,8 +22,11 @@ stamp = $(VENV)/.installed-$(1)-$(shell cat pyproject.toml constraints.txt | cks
 DEV := $(call stamp,dev)
 DOCS := $(call stamp,docs)
 
+LABEL_VENV := .venv-label
+LABEL := $(LABEL_VENV)/.installed-$(shell cat pyproject.toml tests/monai_label/*.txt | cksum | cut -d' ' -f1)
+
 .DEFAULT_GOAL := help
-.PHONY: help train test test-slow bench lint gallery docs clean
+.PHONY: help train test test-slow test-label bench lint gallery docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -40,6 +44,9 @@ test: lint ## lint, types and the tests, without the slow ones
 test-slow: $(DEV) ## the slow tests alone: short trainings, kill and resume
 	$(RUN)/python -m pytest -m slow $(PYTEST_ARGS)
 
+test-label: $(DEV) $(LABEL) ## the bundles in a MONAI Label server, over HTTP: about six minutes
+	MONAI_LABEL_PYTHON=$(LABEL_VENV)/bin/python $(RUN)/python -m pytest tests/monai_label
+
 bench: $(DEV) ## time and memory beside other libraries, ten minutes on one thread: make bench [BENCH_ARGS=--quick]
 	$(RUN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -50,7 +57,7 @@ docs: $(DOCS) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(RUN)/mkdocs build --strict
 
 clean: ## remove the environment and caches, not your results
-	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LABEL_VENV) site .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { \
@@ -67,4 +74,12 @@ $(VENV)/.installed-%: | $(VENV)/bin/python
 		echo "error: $(VENV) holds no pip; remove it with 'make clean' and run again" >&2; exit 1; }
 	@echo "Installing into $(VENV) (minutes the first time, nothing to do later) ..."
 	$(RUN)/python -m pip install -q -e '.[$(firstword $(subst -, ,$*))]' -c constraints.txt $(PIP_ARGS)
+	@touch $@
+
+# What MONAI Label names itself would not fit beside our pins and is not used: see the two files.
+$(LABEL): | $(VENV)/bin/python
+	@echo "Installing MONAI Label into $(LABEL_VENV) (minutes the first time, nothing to do later) ..."
+	$(PYTHON) -m venv --clear $(LABEL_VENV)
+	$(LABEL_VENV)/bin/python -m pip install -q -e . -r tests/monai_label/requirements.txt $(PIP_ARGS)
+	$(LABEL_VENV)/bin/python -m pip install -q --no-deps -r tests/monai_label/no_deps.txt $(PIP_ARGS)
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -81,14 +82,14 @@ class LabelServer:
         """The JSON answer of a GET."""
         return self._answer(requests.get(self._url(path), params=query, timeout=60)).json()
 
-    def infer(
-        self, model: str, image: str, *, extension: str = ".nii.gz", **params: Any
-    ) -> nibabel.Nifti1Image:
-        """The label map of an image of the studies, as the server sends it."""
-        answer = self._infer(model, image, "image", {"result_extension": extension, **params})
-        if extension == ".png":
-            return np.asarray(Image.open(io.BytesIO(answer.content))).T
-        return nibabel.Nifti1Image.from_bytes(_unzipped(answer.content))
+    def infer(self, model: str, image: str, **params: Any) -> nibabel.Nifti1Image:
+        """The label map of a volume of the studies, as the server sends it."""
+        content = self._infer(model, image, "image", params).content
+        return nibabel.Nifti1Image.from_bytes(gzip.decompress(content))
+
+    def infer_picture(self, model: str, image: str, **params: Any) -> NDArray[Any]:
+        """The label map (x, y) of a picture of the studies."""
+        return np.asarray(Image.open(io.BytesIO(self._infer(model, image, "image", params).content))).T
 
     def infer_json(self, model: str, image: str, **params: Any) -> dict[str, Any]:
         """What the server says of a label map: names of the labels, times."""
@@ -127,7 +128,7 @@ class LabelServer:
 
     def _infer(self, model: str, image: str, output: str, params: Mapping[str, Any]) -> requests.Response:
         query = {"image": image, "output": output}
-        body = {"params": json.dumps({"device": "cpu", "result_dtype": "uint8", **params})}
+        body = {"params": json.dumps({"device": "cpu", **params})}
         return self._answer(requests.post(self._url(f"infer/{model}"), params=query, data=body, timeout=300))
 
     def _url(self, path: str) -> str:
@@ -166,9 +167,3 @@ class LabelServer:
 def values(image: nibabel.Nifti1Image) -> NDArray[Any]:
     """The label values of an image."""
     return np.asarray(image.dataobj).round().astype(np.uint8)
-
-
-def _unzipped(content: bytes) -> bytes:
-    import gzip
-
-    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
