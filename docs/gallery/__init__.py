@@ -24,6 +24,7 @@ MODULES = (
     "multiphase",
     "edge",
     "motion",
+    "click",
     "solvers",
     "loss_mumford_shah",
     "loss_level_set",

@@ -1,4 +1,4 @@
-"""The last steps of a correction by clicks: each of them holds, in the level set and on the image's grid."""
+"""The last step of a correction by clicks: each of them holds on the image's grid."""
 
 from __future__ import annotations
 
@@ -9,52 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from monai_levelset.levelset.forces.click import gaussians, sample
-
 _AROUND = [step for step in itertools.product((-1, 0, 1), repeat=2) if any(step)]
-
-
-def hold_clicks(phi: Tensor, on: Tensor, off: Tensor, *, half: float, radius: float) -> Tensor:
-    """A level set with every click of one map as it should be, by adding Gaussians around the clicks.
-
-    Phi becomes `half` at clicks on the contour, and minus that or less at those on the background. Each
-    Gaussian is as wide as half the distance to the nearest other click, so that clicks side by side can want
-    different things. Away from the contour phi is cut off, for a narrow Gaussian makes no mark where it is
-    high.
-
-    Args:
-        phi: `(1, 1, h, w)`, near the contour a signed distance.
-        on: clicks on the contour, `(M, 2)`, pixels of the map.
-        off: clicks on the background, `(K, 2)`.
-        half: half a pixel of the image, in pixels of the map.
-        radius: largest standard deviation of a Gaussian.
-
-    Returns:
-        `(1, 1, h, w)`.
-
-    Example:
-        >>> flat = torch.full((1, 1, 9, 9), 5.0)
-        >>> held = hold_clicks(flat, torch.tensor([[4.0, 2]]), torch.tensor([[4.0, 6]]), half=0.5, radius=3)
-        >>> held[0, 0, 4, [2, 6]].round(decimals=3)
-        tensor([ 0.5000, -0.5000])
-    """
-    most = max(2 * half, 1.5)
-    phi, points = phi.clamp(-most, most), torch.cat([on, off])[None].to(phi)
-    bumps = gaussians(phi, points, _half_distances(points, radius))
-    # What each Gaussian is at each click, as the grid holds it.
-    matrix = sample(bumps[0, :, None], points.expand(points.shape[1], -1, -1)).T.double()
-    wanted = torch.tensor([half] * len(on) + [-half] * len(off)).to(phi)
-    missing = (wanted - sample(phi, points)[0]).double()
-    outside = torch.arange(len(missing), device=phi.device) >= len(on)
-    active, heights = ~outside | (missing < 0), missing * 0
-    for _ in range(len(off) + 1):  # a background click that holds takes part once the others break it
-        heights = missing * 0
-        heights[active] = torch.linalg.pinv(matrix[active][:, active]) @ missing[active]
-        broken = outside & ~active & (matrix @ heights > missing + 1e-4)
-        if not broken.any():
-            break
-        active = active | broken
-    return phi + (heights.to(phi)[:, None, None] * bumps[0]).sum(0)
 
 
 def hold_pixels(probability: Tensor, on: Tensor, off: Tensor, scale: Sequence[float]) -> Tensor:
@@ -143,10 +98,3 @@ def _part(pixel: int, scale: float, size: int) -> tuple[list[int], list[float]]:
     place = min(max((pixel + 0.5) * scale - 0.5, 0.0), size - 1.0)
     low = min(math.floor(place), max(size - 2, 0))
     return ([low, low + 1], [low + 1 - place, place - low]) if size > 1 else ([0], [1.0])
-
-
-def _half_distances(points: Tensor, most: float) -> Tensor:
-    """Half the distance from each point `(1, T, 2)` to the nearest other, from 1 to `most`, `(1, T)`."""
-    apart = torch.cdist(points, points)
-    apart = apart + torch.diag(torch.full_like(apart[0, 0], torch.inf))
-    return (apart.amin(2) / 2).clamp(min(1.0, most), most)

@@ -22,30 +22,31 @@ from monai_levelset.levelset import (
     signed_distance,
 )
 from monai_levelset.levelset.distance import _subcell
-from monai_levelset.levelset.forces.click import gaussians
-from monai_levelset.transforms.click_hold import hold_clicks, hold_pixels
+from monai_levelset.levelset.forces.click import _squared_distances
+from monai_levelset.transforms.click_hold import hold_pixels
 
 
 class ClickRefinement(Transform):
     """Move the contour p = 1/2 of probability maps to a user's further clicks, and only near them.
 
     A contour click is the object's last pixel: it is inside, and a pixel beside it is not. A background click
-    is outside. The level set starts as the signed distance of {p > 1/2} and evolves under `ClickForce` and
-    the probabilities' `RegionForce`, if wanted with curvature near the clicks. What this leaves of a click's
-    error is then taken away exactly, see `hold_clicks` and `hold_pixels`. The result is a probability whose
-    contour is the level set's; from three to four radii around the clicks (a radius grows with the distance
-    to the contour, see `ClickForce`) it goes over into the given one.
+    is outside. The level set starts as the signed distance of {p > 1/2} and evolves under `ClickForce`, if
+    wanted with the probabilities' region force and with curvature near the clicks. What this leaves of a
+    click's error is then taken away exactly, see `hold_pixels`. The result is a probability whose contour is
+    the level set's; from three to four radii around the clicks it goes over into the given one.
 
     Every click holds, whatever the others are, with one exception: where a background click lies on a contour
     click, less than a pixel of the image away, the background click wins. Their order does not matter.
     Background clicks outside the map are ignored, as they are outside anyway; those that are outside the
-    contour already change nothing. Deep in the object a background click cuts out a hole.
+    contour already change nothing. A click more than about two radii deep in the object cuts out a hole.
 
     Args:
         radius: how far along the contour a click is felt, in pixels of the map, see `ClickForce`. The object
             fills about 180 of 256 pixels of a crop.
-        reach: see `ClickForce`.
-        region_weight: pull of the probabilities, see `RegionForce`; 0 for none.
+        reach: for a click outside the contour the radius is this part of the distance, where that is larger,
+            but at most twice `radius`: a narrow one would make an island.
+        region_weight: pull of the probabilities, see `RegionForce`; 0 for none. It pulls against the clicks
+            where the network is certain and wrong.
         curvature_weight: smoothness near the clicks, see `CurvatureForce`; 0 for none.
         steps: of the evolution.
         dt: step size.
@@ -66,8 +67,8 @@ class ClickRefinement(Transform):
         self,
         *,
         radius: float = 24.0,
-        reach: float = 0.5,
-        region_weight: float = 0.2,
+        reach: float = 0.6,
+        region_weight: float = 0.0,
         curvature_weight: float = 0.0,
         steps: int = 10,
         dt: float = 0.5,
@@ -105,25 +106,20 @@ class ClickRefinement(Transform):
         return out
 
     def _refined(self, probability: Tensor, on: Tensor, off: Tensor, scale: Tensor) -> Tensor:
-        phi, pixel = _level_set(probability), scale.prod(1).sqrt()
-        clicks = ClickForce(
-            *(on, off), radius=self.radius, reach=self.reach, level=pixel / 2, margin=pixel / 2
-        )
-        share = self._share(clicks, phi)
+        phi, half = _level_set(probability), scale.prod(1).sqrt() / 2
+        errors = ClickForce(on, off, level=half, margin=half).errors(phi)
+        radii = (-self.reach * errors).clamp(self.radius, 2 * self.radius)
+        share = _share(phi, torch.cat([on, off], 1), radii, errors != 0)
+        clicks = ClickForce(on, off, radius=radii, level=half, margin=half)
         forces = self._forces(clicks, probability, share)
         moved = evolve(phi, forces, steps=self.steps, dt=self.dt, record_energy=False).phi
-        moved = reinitialize(moved, steps=16)
-        given = zip(probability.split(1), moved.split(1), share.split(1), on, off, scale, strict=True)
-        return torch.cat([self._held(*one) for one in given])
-
-    def _held(
-        self, probability: Tensor, phi: Tensor, share: Tensor, on: Tensor, off: Tensor, scale: Tensor
-    ) -> Tensor:
-        """One map with all its clicks as they should be."""
-        on, off = (points[points.isfinite().all(1)] for points in (on, off))
-        phi = hold_clicks(phi, on, off, half=float(scale.prod().sqrt()) / 2, radius=self.radius)
-        merged = torch.lerp(probability, heaviside(phi).clamp(0, 1), share)  # its sine is out by an ulp
-        return hold_pixels(merged[0, 0], on, off, scale.tolist())[None, None]
+        moved = heaviside(reinitialize(moved, steps=16)).clamp(0, 1)  # its sine is out by an ulp
+        merged = torch.lerp(probability, moved, share)
+        held = [
+            hold_pixels(one[0], _there(contour), _there(background), of.tolist())
+            for one, contour, background, of in zip(merged, on, off, scale, strict=True)
+        ]
+        return torch.stack(held)[:, None]
 
     def _forces(self, clicks: ClickForce, probability: Tensor, share: Tensor) -> list[Force]:
         forces: list[Force] = [clicks]
@@ -132,15 +128,6 @@ class ClickRefinement(Transform):
         if self.curvature_weight > 0:
             forces.append(CurvatureForce(weight=self.curvature_weight, edge=share))
         return forces
-
-    def _share(self, clicks: ClickForce, phi: Tensor) -> Tensor:
-        """1 up to three radii around the clicks that do not hold yet, 0 from four on."""
-        errors = clicks.errors(phi).abs()
-        radii = (self.reach * errors).clamp(self.radius, 2 * self.radius)
-        points = clicks.points.nan_to_num(0.0).to(phi)
-        bumps = gaussians(phi, points, radii) * (errors > 0)[..., None, None]
-        distance = (-2 * bumps.amax(1, keepdim=True).log()).sqrt()
-        return (4 - distance).clamp(0, 1)
 
 
 class ClickRefinementd(MapTransform):
@@ -206,6 +193,16 @@ def _level_set(probability: Tensor) -> Tensor:
     phi = signed_distance(inside.float(), limit=max(probability.shape[2:]) / 2)
     near, distance = _subcell(probability.nan_to_num(0.0) - 0.5, (1.0, 1.0))
     return torch.where(near, torch.where(inside, distance, -distance), phi)
+
+
+def _there(points: Tensor) -> Tensor:
+    return points[points.isfinite().all(1)]
+
+
+def _share(phi: Tensor, points: Tensor, radii: Tensor, moving: Tensor) -> Tensor:
+    """1 up to three radii around the clicks that do not hold yet, 0 from four on."""
+    distances = _squared_distances(phi, points.nan_to_num(0.0), None).sqrt() / radii[..., None, None]
+    return (4 - distances.where(moving[..., None, None], torch.inf).amin(1, keepdim=True)).clamp(0, 1)
 
 
 def _settled(on: Tensor, off: Tensor, scale: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:

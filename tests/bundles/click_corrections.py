@@ -8,7 +8,6 @@ along the third axis.
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from monai_levelset.engines import PretrainedWeights
 from monai_levelset.levelset import signed_distance
 from monai_levelset.metrics.overlap import case_metrics
 from monai_levelset.metrics.volume import load_label
-from monai_levelset.transforms import SaveLabelMapd
 
 from .common import ROOT, Array
 

@@ -214,7 +214,7 @@ def test_maps_without_a_contour(value: float) -> None:
     assert not refined[0, 0, 25, 25] > 0.5
 
 
-@pytest.mark.parametrize("weights", [{"region_weight": 0.0}, {"curvature_weight": 0.2}])
+@pytest.mark.parametrize("weights", [{"region_weight": 0.1}, {"curvature_weight": 0.2}])
 def test_clicks_hold_beside_other_forces(weights: dict[str, float]) -> None:
     p = ellipse()
     refined = ClickRefinement(radius=5.0, **weights)(p, points((20, 66)), points((57, 32)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,19 +11,23 @@ from torch import Tensor
 from ..geometry import check_spacing, spatial_dims
 from ..precision import plain, wide
 
+_SMALL = 1e-2
+"""Squared distance, in voxels or mm, below which clicks share a place."""
+
 
 class ClickForce:
     """Pulls the contour to a user's clicks: phi to 0 at contour clicks, below 0 at background clicks.
 
     Energy E = weight/2 (sum_i (phi(c_i) - level)^2 + sum_j max(phi(b_j) + margin, 0)^2), with phi
-    interpolated linearly at the clicks. Its gradient is zero but at the clicks; the velocity is minus this
-    gradient smoothed by a Gaussian, -weight sum_i e_i exp(-|x - c_i|^2/(2 r_i^2)), e_i = phi(c_i) - level, so
-    that the contour around a click comes along. Where the Gaussians of several clicks add up to more than 1
-    they are divided by their sum: neighbouring clicks do not overshoot, and steps are stable for dt weight <
-    2.
+    interpolated linearly at the clicks. Its gradient is zero but at the clicks; so that the contour around a
+    click comes along, it is spread by Gaussians: velocity -weight sum_i s_i(x) exp(-|x - c_i|^2/(2 r_i^2))
+    e_i, with e_i = phi(c_i) - level and s_i = |x - c_i|^-2/sum_k |x - c_k|^-2. At a click only its own error
+    counts, between clicks those of both: none disturbs the other, and nothing overshoots. Contour clicks that
+    hold keep their neighbourhood in place; background clicks that hold do nothing. Each error shrinks by the
+    factor 1 - dt weight per step: stable for dt weight < 2.
 
-    r_i is `radius`, or `reach` |e_i| where that is larger, at most twice `radius`: a narrow Gaussian far from
-    the contour would make an island of its own.
+    A Gaussian much narrower than the distance from click to contour makes an island of its own: half the
+    distance is enough.
 
     Points are voxel indices (row, column) or (plane, row, column), of any fraction; rows with NaN are
     missing, points outside the grid count as its nearest voxel. A point of both kinds cannot be both.
@@ -33,15 +36,15 @@ class ClickForce:
         contour: c, `(B, M, D)` or `(1, M, D)`: points on the contour; None for none.
         background: b, `(B, N, D)` or `(1, N, D)`: points outside; None for none.
         weight: of the energy.
-        radius: standard deviation of the Gaussian, in voxels, with `spacing` in mm.
-        reach: see above; 0 keeps every r_i at `radius`.
+        radius: standard deviation of the Gaussians, in voxels, with `spacing` in mm: one for all, or one for
+            each click `(B, M + N)`.
         level: wanted phi at contour clicks, one for all or `(B,)`; above 0 the clicks are inside.
         margin: background clicks are at least as far outside, one for all or `(B,)`.
         spacing: mm per voxel; default 1.
 
     Raises:
-        ValueError: points of a wrong shape, none of either kind, a `radius` that is not positive or a
-            negative `reach`; on calling, points of another number of axes or items than phi.
+        ValueError: points of a wrong shape, none of either kind, or a `radius` that is not positive; on
+            calling, points of another number of axes or items than phi.
 
     Example:
         >>> import torch
@@ -60,14 +63,13 @@ class ClickForce:
         background: Tensor | None = None,
         *,
         weight: float = 1.0,
-        radius: float = 10.0,
-        reach: float = 0.5,
+        radius: float | Tensor = 10.0,
         level: float | Tensor = 0.0,
         margin: float | Tensor = 1.0,
         spacing: Sequence[float] | None = None,
     ) -> None:
-        if not 0 < radius < math.inf or not 0 <= reach < math.inf:
-            raise ValueError(f"`radius` must be positive and `reach` 0 or more, got {radius} and {reach}.")
+        if not bool((torch.as_tensor(radius) > 0).all()):
+            raise ValueError(f"`radius` must be positive, got {radius}.")
         given = {"contour": contour, "background": background}
         kinds = [_checked(points, name) for name, points in given.items() if points is not None]
         if not kinds:
@@ -83,7 +85,7 @@ class ClickForce:
         self.points = torch.cat([points.expand(items, -1, -1) for points in kinds], 1)
         number = 0 if contour is None else contour.shape[1]
         self._outside = torch.arange(self.points.shape[1], device=self.points.device) >= number
-        self.weight, self.radius, self.reach = weight, radius, reach
+        self.weight, self.radius = weight, radius
         self.level, self.margin, self.spacing = level, margin, spacing
 
     def __call__(self, phi: Tensor) -> Tensor:
@@ -91,10 +93,13 @@ class ClickForce:
         phi = wide(phi)
         points, there = self._points(phi)
         errors = self._errors(phi, points, there)
-        radii = (self.reach * errors.abs()).clamp(self.radius, 2 * self.radius)
-        bumps = gaussians(phi, points, radii, self.spacing) * _maps(there, phi)
-        moved = (_maps(errors, phi) * bumps).sum(1, keepdim=True)
-        return -self.weight * moved / bumps.sum(1, keepdim=True).clamp_min(1)
+        acts = there & (~self._outside.to(phi.device) | (errors > 0))
+        squares = _squared_distances(phi, points, self.spacing)
+        radii = plain(torch.as_tensor(self.radius)).to(phi).expand(errors.shape)
+        near = _maps(acts, phi) / (squares + _SMALL)
+        shares = near / near.sum(1, keepdim=True).clamp_min(torch.finfo(phi.dtype).tiny)
+        pulls = _maps(errors, phi) * shares * torch.exp(-0.5 * squares / _maps(radii.square(), phi))
+        return -self.weight * pulls.sum(1, keepdim=True)
 
     def energy(self, phi: Tensor) -> Tensor:
         """Half the sum of the squared errors at the clicks, `(B,)`."""
@@ -147,28 +152,14 @@ def sample(maps: Tensor, points: Tensor) -> Tensor:
     return values.reshape(len(maps), -1)
 
 
-def gaussians(phi: Tensor, points: Tensor, radii: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """A Gaussian of height 1 around each point, `(B, N, *spatial)`, on the grid of `phi`.
-
-    Args:
-        phi: `(B, 1, *spatial)`, for its grid and type.
-        points: `(B, N, D)`, voxel indices.
-        radii: `(B, N)`, standard deviations, in mm where there is a `spacing`.
-        spacing: mm per voxel; default 1.
-
-    Example:
-        >>> import torch
-        >>> line = torch.zeros(1, 1, 1, 4)
-        >>> bumps = gaussians(line, torch.tensor([[[0.0, 1.0]]]), torch.tensor([[1.0]]))
-        >>> bumps.flatten().round(decimals=3)
-        tensor([0.6070, 1.0000, 0.6070, 0.1350])
-    """
+def _squared_distances(phi: Tensor, points: Tensor, spacing: Sequence[float] | None) -> Tensor:
+    """From each point `(B, N, D)` to each voxel, `(B, N, *spatial)`, in mm^2."""
     h = check_spacing(spacing, spatial_dims(phi))
-    out = torch.ones((), dtype=phi.dtype, device=phi.device)
+    out = torch.zeros((), dtype=phi.dtype, device=phi.device)
     for axis, (n, step) in enumerate(zip(phi.shape[2:], h, strict=True)):
         voxels = torch.arange(n, dtype=phi.dtype, device=phi.device)
-        profile = torch.exp(-0.5 * ((voxels - points[:, :, axis, None]) * step / radii[..., None]).square())
-        out = out * profile.view(*profile.shape[:2], *[n if a == axis else 1 for a in range(len(h))])
+        along = ((voxels - points[:, :, axis, None]) * step).square()
+        out = out + along.view(*along.shape[:2], *[n if a == axis else 1 for a in range(len(h))])
     return out
 
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from monai_levelset.levelset import ClickForce, evolve, gradient_magnitude
-from monai_levelset.levelset.forces.click import gaussians, sample
+from monai_levelset.levelset import ClickForce, evolve
+from monai_levelset.levelset.forces.click import sample
 
 from ..fields import ball, coordinates
 
@@ -21,7 +21,7 @@ def at(*points, batch=1):
 
 def test_hand_values_of_velocity_and_energy():
     phi = torch.full((1, 1, 3, 5), 2.0, dtype=torch.float64)
-    force = ClickForce(at((1, 1)), weight=0.5, radius=1.0, reach=0.0)
+    force = ClickForce(at((1, 1)), weight=0.5, radius=1.0)
     expected = [-math.exp(-0.5 * d * d) for d in (1, 0, 1, 2, 3)]  # -weight * error * Gaussian
     assert force(phi)[0, 0, 1].tolist() == pytest.approx(expected)
     assert force.energy(phi).item() == pytest.approx(0.5 * 0.5 * 2**2)
@@ -43,7 +43,7 @@ def test_the_velocity_is_minus_the_energys_gradient_smoothed_by_the_gaussian(sha
     """sum_y exp(-|x - y|^2/2r^2) dE/dphi(y) is the velocity of a click on a voxel."""
     spacing, point = (0.8, 1.3, 1.1)[: len(shape)], at([n // 2 for n in shape])
     phi = ball(shape, 2.0).requires_grad_()
-    force = ClickForce(point, weight=0.7, radius=1.5, reach=0.0, spacing=spacing)
+    force = ClickForce(point, weight=0.7, radius=1.5, spacing=spacing)
     (slope,) = torch.autograd.grad(force.energy(phi).sum(), phi)
     x = torch.stack(coordinates(shape, spacing), -1).view(-1, len(shape))
     smooth = torch.exp(-torch.cdist(x, x).square() / (2 * 1.5**2)) @ slope.flatten()
@@ -81,19 +81,38 @@ def test_many_clicks_at_one_place_do_not_overshoot():
     assert evolve(ball((41, 41), 8.0), [ClickForce(at(*[(20, 30)] * 9))], steps=30).phi.isfinite().all()
 
 
-def test_far_clicks_reach_wider_so_that_no_island_forms():
+def test_a_click_has_a_radius_of_its_own_and_a_wide_one_makes_no_island():
     plane = (-coordinates((41, 61))[1] - 10)[None, None].float()  # inside on the left of column 20
     click = at((20, 36))
     narrow, wide = (
-        evolve(plane, [ClickForce(click, radius=5.0, reach=reach)], steps=40).phi[0, 0, 20] > 0
-        for reach in (0.0, 0.7)
+        evolve(plane, [ClickForce(click, radius=torch.tensor([[r]]))], steps=40).phi[0, 0, 20] > 0
+        for r in (4.0, 9.0)
     )
-    assert int((narrow[1:] != narrow[:-1]).sum()) > 1
+    assert int((narrow[1:] != narrow[:-1]).sum()) == 3
     assert int((wide[1:] != wide[:-1]).sum()) == 1
-    force = ClickForce(click, radius=5.0, reach=0.7)
-    velocity = force(plane)[0, 0, 20]
-    ratio = (velocity[26] / velocity[36]).item()  # error 16, so the radius is twice 5 at most
-    assert ratio == pytest.approx(math.exp(-0.5), abs=1e-5)
+
+
+def test_neighbouring_clicks_do_not_disturb_each_other():
+    """Two clicks side by side, one far outside and one inside: no error grows and nothing overshoots."""
+    disc = ball((61, 61), 15.3)
+    clicks = at((30, 49), (33, 43))
+    force = ClickForce(clicks, radius=6.0)
+    before = force.errors(disc)[0]
+    velocity = force(disc)[0, 0]
+    assert velocity[30, 49].item() == pytest.approx(-before[0].item(), rel=1e-2)
+    assert velocity[33, 43].item() == pytest.approx(-before[1].item(), rel=1e-2)
+    assert velocity.min() >= -before.clamp_min(0).max()
+    assert velocity.max() <= -before.clamp_max(0).min()
+    result = evolve(disc, [force], steps=20)
+    assert force.errors(result.phi).abs().max() < 0.02
+
+
+def test_contour_clicks_that_hold_keep_their_place():
+    disc = ball((61, 61), 15.0)
+    held, moved = (30, 45), (36, 48)
+    alone = ClickForce(at(moved), radius=6.0)(disc)[0, 0, 30, 45]
+    beside = ClickForce(at(held, moved), radius=6.0)(disc)[0, 0, 30, 45]
+    assert abs(beside) < 0.01 * abs(alone)
 
 
 def test_missing_clicks_and_clicks_outside_the_grid():
@@ -124,13 +143,6 @@ def test_differentiable_through_the_evolution():
     assert slope.isfinite().all()
 
 
-def test_gaussians_are_measured_in_millimetres():
-    line = torch.zeros(1, 1, 1, 5)
-    bumps = gaussians(line, torch.tensor([[[0.0, 2.0]]]), torch.tensor([[3.0]]), (1.0, 1.5))
-    assert bumps[0, 0, 0].tolist() == pytest.approx([math.exp(-0.5 * d * d) for d in (1, 0.5, 0, 0.5, 1)])
-    assert gradient_magnitude(bumps[:, :1])[0, 0, 0, 2] == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
@@ -140,7 +152,7 @@ def test_gaussians_are_measured_in_millimetres():
         ((torch.zeros(1, 2, 2), torch.zeros(1, 2, 3)), {}, "same items and axes"),
         ((torch.zeros(2, 2, 2), torch.zeros(3, 2, 2)), {}, "same items and axes"),
         ((torch.zeros(1, 1, 2),), {"radius": 0.0}, "`radius` must be positive"),
-        ((torch.zeros(1, 1, 2),), {"reach": -1.0}, "`reach` 0 or more"),
+        ((torch.zeros(1, 1, 2),), {"radius": torch.tensor([[NAN]])}, "`radius` must be positive"),
     ],
 )
 def test_refused_arguments(arguments, options, words):
