@@ -71,9 +71,7 @@ class MLflowTracking:
         files: Sequence[str | Path] = (),
     ) -> None:
         if find_spec("mlflow") is None:
-            raise ImportError(
-                "MLflow is not installed: pip install 'monai-levelset[tracking]', or leave out --tracking."
-            )
+            raise ImportError("MLflow is not installed: pip install 'mlflow>=3.13', or leave out --tracking.")
         self.uri, self.experiment, self.run_name = uri, experiment, run_name
         self.config, self.folder, self.interval = saved_config(config), folder, interval
         self.resume, self.files = resume, [Path(file) for file in files]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,7 @@ from monai_levelset.engines import UpdateTrainer
 
 from .brats import BRATS_BUNDLE, SMALL
 from .click_training import TINY
-from .common import read_csv
+from .common import ROOT, read_csv
 from .fundus import FUNDUS_BUNDLE
 from .lits import LITS_BUNDLE
 from .liver import LIVER_BUNDLE
@@ -281,30 +283,44 @@ evaluator.run()
     assert run.info.status == "FAILED"
 
 
+def page(language: str) -> list[str]:
+    """The blocks of a language on the page `From Python` that track something."""
+    text = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    return [
+        block for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL) if "tracking" in block
+    ]
+
+
+def test_the_page_tracks_from_python(data: Path, tmp_path: Path) -> None:
+    (block,) = page("py")
+    (tmp_path / "data").symlink_to(data)
+    exec(block, {"root": LV_BUNDLE, "folder": tmp_path})
+    (run,) = runs(tmp_path / "tracked/eval")
+    assert (run.info.status, run.data.params["max_updates"]) == ("FINISHED", "2")
+
+
 @pytest.mark.slow
-def test_the_commands_of_a_bundle(data: Path, tmp_path: Path) -> None:
-    """In its folder, with all settings at their defaults: one store, and a run for each command."""
+def test_the_commands_of_the_page(data: Path, tmp_path: Path) -> None:
+    """In the bundle's folder, with all settings at their defaults: a run for each command."""
     copy = tmp_path / "bundle"
-    shutil.copytree(LV_BUNDLE, copy, ignore=shutil.ignore_patterns("models", "eval", "predictions"))
-    settings = [word for name, value in SETTINGS.items() for word in (f"--{name}", str(value))]
-    command(
-        *("training", "--config_file", "configs/train.json", "--dataset_dir", data, "--max_updates", "2"),
-        *settings,
-        cwd=copy,
+    shutil.copytree(LV_BUNDLE, copy, ignore=shutil.ignore_patterns("eval", "predictions"))
+    images = tmp_path / "images"
+    images.mkdir()
+    for item in load_section(data, "test"):
+        shutil.copy(item["image"], images)
+    text = (
+        "".join(page("shell")).replace("\\\n", "").replace("DATA", str(data)).replace("IMAGES", str(images))
     )
-    command(
-        *("evaluating", "--config_file", "['configs/train.json','configs/evaluate.json']"),
-        *("--dataset_dir", data),
-        cwd=copy,
-    )
+    lines = [shlex.split(line) for line in text.splitlines() if line.startswith("python -m monai.bundle run")]
+    for words in lines:
+        few = ["--max_updates", "2", "--log_interval", "1"] if "training" in words else []
+        command(*words[4:-2], *few, cwd=copy)
     training, evaluation = runs(copy / "eval")
-    assert (training.info.status, evaluation.info.status) == ("FINISHED", "FINISHED")
+    (inference,) = runs(copy / "predictions")
+    assert {run.info.status for run in (training, evaluation, inference)} == {"FINISHED"}
     assert [step for step, _ in points(copy / "eval", training, "loss")] == [1, 2]
     assert points(copy / "eval", evaluation, "val_mean_iou")[0][0] == 0
     assert "model.pt" in artifacts(copy / "eval", training)
-    assert sorted(path.name for path in copy.iterdir()) == [
-        *("LICENSE", "configs", "docs", "eval", "models"),
-    ]
 
 
 @pytest.mark.slow

@@ -59,9 +59,7 @@ def test_the_saved_configuration_is_found_as_monai_names_it(tmp_path: Path) -> N
 
 def test_without_mlflow_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mlflow_tracking, "find_spec", lambda name: None)
-    with pytest.raises(
-        ImportError, match=r"pip install 'monai-levelset\[tracking\]', or leave out --tracking"
-    ):
+    with pytest.raises(ImportError, match=r"pip install 'mlflow>=3.13', or leave out --tracking"):
         MLflowTracking(uri="sqlite:///mlruns.db", experiment="mine")
 
 
