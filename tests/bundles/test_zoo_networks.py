@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.filterwarnings(
         "ignore:ONNX export mode is set to TrainingMode.EVAL, but operator .instance_norm"
     ),
-    pytest.mark.filterwarnings("ignore:.*LeafSpec. is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning"),
     pytest.mark.filterwarnings("ignore:# 'dynamic_axes' is not recommended"),
     pytest.mark.filterwarnings("ignore:.*legacy TorchScript-based ONNX export.*"),
 ]
