@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,10 @@ def test_clicks_in_a_photograph(server: LabelServer, all_studies: dict[str, list
     assert set(np.unique(found)) == {0, 1}
     assert 2 * (truth & (found > 0)).sum() / (truth.sum() + (found > 0).sum()) > 0.85
     assert not server.infer_picture(FUNDUS, study.id).any()
+
+
+def test_the_documentation_shows_what_the_server_says(server: LabelServer) -> None:
+    page = (BUNDLES.parent / "docs" / "monai-label.md").read_text()
+    shown = json.loads(page.split("<!-- info -->")[1].split("```")[1].removeprefix("json"))
+    models = server.get("info/")["models"]
+    assert shown == {n: {key: m[key] for key in ("type", "labels", "dimension")} for n, m in models.items()}
