@@ -144,7 +144,7 @@ class LabelServer:
         return [str(self.python), *words, "--studies", str(self.studies), "--host", "127.0.0.1"]
 
     def _environment(self) -> dict[str, str]:
-        paths = f"{self.app}{os.pathsep}{STAND_INS}"
+        paths = os.pathsep.join(filter(None, [str(self.app), str(STAND_INS), os.environ.get("PYTHONPATH")]))
         return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
     def _wait(self, seconds: float = 120) -> None:
