@@ -77,36 +77,33 @@ def arrange_clicks(clicks: ArrayLike) -> Tensor:
         >>> arrange_clicks([[5, 9], [6, 1]]).tolist()
         [[nan, nan], [nan, nan], [6.0, 1.0], [5.0, 9.0]]
     """
-    return _arranged(clicks)[0]
+    points = np.asarray(clicks, float).reshape(-1, 2)
+    arranged = torch.full((4, 2), torch.nan)
+    if len(points) > 4:  # their order must not decide between those that are equally far out
+        points = _sorted(points)
+    if len(points):
+        which, side = linear_sum_assignment((points - points.mean(0)) @ _SIDES)
+        arranged[side] = torch.from_numpy(points[which]).float()
+    return arranged
 
 
 def contour_clicks(clicks: ArrayLike) -> Tensor:
-    """The clicks beyond the four that `arrange_clicks` takes: further points of the contour.
+    """All clicks, where there are more than the four of `arrange_clicks`: the contour goes through them.
 
     Args:
         clicks: `(N, 2)` (row, column), in any order.
 
     Returns:
-        `(max(N - 4, 0), 2)`, float32, sorted by row, then column.
+        `(N, 2)`, float32, sorted by row, then column; `(0, 2)` of four or fewer.
 
     Example:
-        >>> contour_clicks([[5, 9], [2, 6], [7, 8], [9, 5], [6, 1]]).tolist()
-        [[7.0, 8.0]]
+        >>> contour_clicks([[5, 9], [2, 6], [7, 8], [9, 5], [6, 1]])[:2].tolist()
+        [[2.0, 6.0], [5.0, 9.0]]
+        >>> contour_clicks([[5, 9], [2, 6]]).shape
+        torch.Size([0, 2])
     """
-    return _arranged(clicks)[1]
-
-
-def _arranged(clicks: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Top, bottom, left and right point, and the rest."""
-    points = np.asarray(clicks, float).reshape(-1, 2)
-    arranged = torch.full((4, 2), torch.nan)
-    if len(points) > 4:  # their order must not decide between those that are equally far out
-        points = _sorted(points)
-    which: NDArray[np.int64] = np.zeros(0, int)
-    if len(points):
-        which, side = linear_sum_assignment((points - points.mean(0)) @ _SIDES)
-        arranged[side] = torch.from_numpy(points[which]).float()
-    return arranged, torch.from_numpy(np.delete(points, which, 0)).float()
+    points = _sorted(np.asarray(clicks, float).reshape(-1, 2))
+    return torch.from_numpy(points[: len(points) * (len(points) > 4)]).float()
 
 
 def clicks_by_slice(points: ArrayLike, slices: int, *, axis: int = 2) -> Tensor:
@@ -180,9 +177,9 @@ class ClickPointsd(Transform):
 
     Several structures are clicked one by one, `{"disc": [...], "cup": [...]}`; a plain list are then the
     clicks of one structure, whichever it is. Of more than four clicks on a slice, those furthest out are its
-    points; the others are points on the contour, for `ClickRefinementd`, as are clicks on the background,
-    which belong to every structure. Points are rounded to a thousandth of a pixel, so that rounding errors of
-    the affine do not move what is rounded to whole pixels later.
+    points, and all of them are points of the contour, for `ClickRefinementd`. Clicks on the background are
+    meant for it, too; they belong to every structure. Points are rounded to a thousandth of a pixel, so that
+    rounding errors of the affine do not move what is rounded to whole pixels later.
 
     Belongs after the transforms that turn and resample the image and before `ClickBoxCropd`. Any orientation
     and spacing is fine as long as the transforms keep the image's affine up to date, as MONAI's do.
@@ -202,8 +199,8 @@ class ClickPointsd(Transform):
         structures: names of the structures that can be clicked; None: clicks are always a list.
         background_key: key of the clicks outside every structure, a list in the same space; missing or None:
             there are none.
-        contour_points_key: where the clicks go that are not among the four: `(M, 2)`, with the axes that the
-            points have before theirs; sorted, filled up with NaN.
+        contour_points_key: where the clicks go on slices that have more than four, `(M, 2)`, with the axes
+            that the points have before theirs; sorted, filled up with NaN.
         background_points_key: where the clicks on the background go, in the same way.
 
     Raises:

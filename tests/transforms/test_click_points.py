@@ -23,6 +23,7 @@ from monai_levelset.transforms.click_points import (
     ClickPointsd,
     arrange_clicks,
     clicks_by_slice,
+    contour_clicks,
     interpolate_clicks,
     map_clicks,
 )
@@ -164,6 +165,14 @@ def test_a_click_that_is_extreme_twice_and_repeated_clicks() -> None:
 def test_a_fifth_click_within_the_others_does_not_count() -> None:
     four = [[0, 5], [9, 4], [4, 0], [5, 9]]
     assert torch.equal(arrange_clicks([*four, [4, 5]]), arrange_clicks(four))
+
+
+def test_more_than_four_clicks_are_all_on_the_contour_in_any_order() -> None:
+    clicks = [[0, 5], [9, 4], [4, 0], [5, 9], [1, 2], [1, 1]]
+    assert contour_clicks(clicks).tolist() == sorted(clicks)
+    assert contour_clicks(clicks[:4]).shape == contour_clicks([]).shape == (0, 2)
+    tied = [[0, 5], [0, 7], [9, 4], [4, 0], [5, 9]]
+    assert torch.equal(arrange_clicks(tied), arrange_clicks(tied[::-1]))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -316,6 +325,57 @@ def test_each_structure_is_interpolated_by_itself() -> None:
     assert points.isfinite().flatten(2).all(2).tolist() == clicked
     torch.testing.assert_close(points[0, :6], torch.stack([cone(k) for k in range(6)]), atol=1e-3, rtol=0)
     assert torch.equal(points[0, 2:6], points[1, 2:6])
+
+
+def test_further_clicks_and_those_on_the_background_of_a_picture() -> None:
+    request = {
+        "image": picture(),
+        "foreground": {"cup": [*CUP, [7, 7]], "disc": DISC},
+        "background": [[3, 2]],
+    }
+    data = ClickPointsd(structures=NAMES)(request)
+    assert data["points"].tolist() == [DISC, CUP]
+    assert data["contour_points"].shape == (2, 5, 2)
+    assert data["contour_points"][0].isnan().all()
+    assert data["contour_points"][1].tolist() == sorted([*CUP, [7, 7]])
+    assert data["background_points"].tolist() == [[[3, 2]], [[3, 2]]]
+    single = ClickPointsd()(
+        {"image": picture(), "foreground": [*CUP, [7, 7]], "background": [[3, 2], [1, 9]]}
+    )
+    assert (single["contour_points"].shape, single["points"].shape) == ((5, 2), (4, 2))
+    assert single["background_points"].tolist() == [[1, 9], [3, 2]]
+
+
+@pytest.mark.parametrize("background", [None, [], "missing"])
+def test_without_further_clicks_there_are_no_such_points(background: Any) -> None:
+    request = {"image": picture(), "foreground": DISC, "background": background}
+    if background == "missing":
+        del request["background"]
+    data = ClickPointsd(structures=NAMES)(request)
+    assert data["contour_points"].shape == data["background_points"].shape == (1, 0, 2)
+
+
+@each_orientation
+def test_further_clicks_find_their_place_after_orientation(order: Any, signs: Any) -> None:
+    image = stored(torch.zeros(24, 24, 7), order, signs, (1.0, 1.2, 4.0))
+    ras = stored(torch.zeros(24, 24, 7), (0, 1, 2), (1, 1, 1), (1.0, 1.2, 4.0)).affine
+    five = [*cone(3).tolist(), [5.0, 6.0]]
+
+    def clicks(points: list[list[float]]) -> Any:
+        return map_clicks(world(ras, np.array([[*p, 3] for p in points])), image.affine)
+
+    data = Orientationd("image", "RAS", labels=None)({"image": image})
+    data |= {"foreground": clicks(five), "background": clicks([[4.0, 20.0]])}
+    found = ClickPointsd()(data)
+    assert found["contour_points"].isfinite().all(2).sum(1).tolist() == [0, 0, 0, 5, 0, 0, 0]
+    torch.testing.assert_close(found["contour_points"][3], torch.tensor(sorted(five)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found["background_points"][3], torch.tensor([[4.0, 20.0]]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("background", [[[1]], [["a", "b"]], {"cup": [[1, 2]]}, 7])
+def test_background_clicks_that_are_none_are_refused(background: Any) -> None:
+    with pytest.raises(ValueError, match="'background' cannot be used"):
+        ClickPointsd()({"image": picture(), "foreground": DISC, "background": background})
 
 
 def test_unknown_structures_are_named() -> None:

@@ -92,7 +92,7 @@ def test_every_click_holds(size: int, contour: list[Pixel], background: list[Pix
     """
     mask = Viewer(ellipse(), size=size).mask([*FOUR, *contour], background)
     assert not any(mask[pixel] for pixel in background)
-    for pixel in set(contour) - set(background):
+    for pixel in {*contour, *(FOUR if contour else [])} - set(background):
         assert off_contour(mask, pixel) <= 1, pixel
 
 
@@ -128,19 +128,22 @@ def test_a_sixth_click_keeps_the_fifths_correction() -> None:
     assert not twice[57, 32]
 
 
-def test_a_click_beyond_one_of_the_four_takes_its_place() -> None:
+def test_a_click_beyond_one_of_the_four_holds_and_so_does_that_one() -> None:
     viewer = Viewer(ellipse())
-    beyond = (15, 40)  # above the topmost of the four, which is now a further click on the contour
+    beyond = (15, 40)  # above the topmost of the four
     mask = viewer.mask([*FOUR, beyond])
-    assert off_contour(mask, FOUR[0]) <= 1
+    for pixel in (*FOUR, beyond):
+        assert mask[pixel]
+        assert off_contour(mask, pixel) <= 1
 
 
 def test_where_both_kinds_meet_the_background_wins() -> None:
     viewer = Viewer(ellipse())
     pixel = (57, 32)
-    both = viewer.mask([*FOUR, pixel], [pixel])
-    assert torch.equal(both, viewer.mask(FOUR, [pixel]))
+    both = viewer.mask([*FOUR, pixel], [pixel, FOUR[0]])
     assert not both[pixel]
+    assert not both[FOUR[0]]
+    assert all(off_contour(both, other) <= 1 for other in FOUR[1:])
     beside = viewer.mask([*FOUR, pixel], [(57, 31)])
     assert (bool(beside[pixel]), bool(beside[57, 31])) == (True, False)
 
@@ -242,12 +245,12 @@ def test_structures_and_slices_of_a_volume_have_their_own_clicks() -> None:
     names = ClickPointsd(structures=["a", "b"])
     request = {"image": volume, "foreground": clicks, "background": [[30, 60, 3], [9, 9, 0]]}
     data = names(request)
-    assert data["contour_points"].shape == (2, 4, 2, 2)
+    assert data["contour_points"].shape == (2, 4, 6, 2)
     assert data["background_points"].shape == (2, 4, 1, 2)
-    assert data["contour_points"].isfinite().all(3).sum(2).tolist() == [[0, 0, 0, 1], [0, 0, 0, 2]]
+    assert data["contour_points"].isfinite().all(3).sum(2).tolist() == [[0, 0, 0, 5], [0, 0, 0, 6]]
     cut = ClickSlicesd("image", 64, margin=0, margin_ratio=0.2)
     crops = cut(data)
-    assert crops["contour_points"].isfinite().all(2).sum(1).tolist() == [0, 1, 2]
+    assert crops["contour_points"].isfinite().all(2).sum(1).tolist() == [0, 5, 6]
     assert crops["background_points"].isfinite().all(2).sum(1).tolist() == [0, 1, 1]
     refined = ClickRefinementd("pred", radius=4.0)({**crops, "pred": crops["image"]})["pred"]
     masks = cut.inverse({"image": refined})["image"] > 0.5

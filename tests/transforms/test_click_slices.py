@@ -206,6 +206,26 @@ def test_through_a_loader_and_inverted(nearest: bool) -> None:
     assert not nearest or set(back.unique().tolist()) == {0.0, 1.0}
 
 
+def test_further_points_go_along_and_the_scale_is_told() -> None:
+    volume = image(1, 24, 26, 5)
+    points = volume_points(5, {1: FOUR, 3: FOUR})
+    contour, background = torch.full((5, 2, 2), NAN), torch.full((5, 3, 2), NAN)
+    contour[3, :] = torch.tensor([[6.0, 5.0], [-9.0, 12.0]])
+    background[1, 0], background[3] = torch.tensor([15.0, 9.0]), torch.tensor([[0.0, 0], [24, 3], [9, -0.6]])
+    data = {"image": volume, "points": points, "contour_points": contour, "background_points": background}
+    cut = ClickSlicesd("image", (20, 40), **BOX)(data)
+    (top, bottom), (left, right) = ClickBoxCrop(20, **BOX).box(FOUR, (24, 26))
+    scale = torch.tensor([20 / (bottom - top), 40 / (right - left)])
+    offset = (0.5 - torch.tensor([top, left])) * scale - 0.5
+    torch.testing.assert_close(cut["crop_scale"], torch.stack([scale, scale]))
+    assert cut["contour_points"][0].isnan().all()
+    inside = torch.tensor([[6.0, 5.0], [0.0, 12.0]])  # a click outside is moved to the image's border
+    torch.testing.assert_close(cut["contour_points"][1], inside * scale + offset)
+    outside = torch.full((2, 3, 2), NAN)  # a background click outside the image is dropped
+    outside[0, 0], outside[1, 0] = torch.tensor([15.0, 9.0]), torch.tensor([0.0, 0.0])
+    torch.testing.assert_close(cut["background_points"], outside * scale + offset, equal_nan=True)
+
+
 def test_plain_tensors_and_several_keys() -> None:
     pair = {"a": torch.rand(1, 24, 26), "b": torch.rand(3, 24, 26), "points": FOUR}
     data = ClickSlicesd(["a", "b"], 16)(pair)
@@ -225,6 +245,8 @@ def test_refused_arguments() -> None:
         ClickSlices(16)(torch.rand(1, 24, 26), FOUR[:2])
     with pytest.raises(ValueError, match="one size"):
         ClickSlicesd(["a", "b"], 16)({"a": torch.rand(1, 8, 8), "b": torch.rand(1, 8, 9), "points": FOUR})
+    with pytest.raises(ValueError, match=r"must be \(5, M, 2\) or \(K, 5, M, 2\), got shape \(4, 3, 2\)"):
+        ClickSlices(16).mapped(torch.rand(4, 3, 2), volume_points(5, {1: FOUR}), (1, 24, 26, 5))
     cut = ClickSlices(16)
     with pytest.raises(ValueError, match=r"must be \(1, h, w, 1\), got shape \(2, 16, 16, 1\)"):
         cut.inverse(cut(image(2, 24, 26), FOUR))
