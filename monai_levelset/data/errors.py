@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 __all__ = ["DataError", "data_error", "raise_problems", "show_reason_last"]
@@ -70,16 +71,22 @@ def show_reason_last() -> None:
 
     `monai.bundle` wraps an error of a bundle's component in others that only say which component failed, and
     Python prints these last. A bundle's `initialize` calls this, so that the reason stands at the end. Ctrl-C
-    is no error: it has one line and no traceback.
+    is no error: it has one line and no traceback. The hook that was there before still prints the traceback.
     """
-    sys.excepthook = _excepthook
+    if getattr(sys.excepthook, "func", None) is not _excepthook:
+        sys.excepthook = functools.partial(_excepthook, sys.excepthook)
 
 
-def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+def _excepthook(
+    before: Callable[..., object],
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+) -> None:
     if issubclass(kind, KeyboardInterrupt):
         print("error: interrupted", file=sys.stderr)
         return
-    sys.__excepthook__(kind, error, traceback)
+    before(kind, error, traceback)
     reason = error
     while reason.__cause__ is not None and str(reason).startswith(_WRAPPERS):
         reason = reason.__cause__

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_levelset.losses import DeepLevelSetLoss, DeepLevelSetOutput
 
-from .update_trainer import UpdateTrainer
+from .update_trainer import Outputs, UpdateTrainer
 
 
 class DeepLevelSetTrainer(UpdateTrainer):
@@ -47,7 +47,7 @@ class DeepLevelSetTrainer(UpdateTrainer):
         ...     optimizer=torch.optim.SGD(network.parameters(), 3e-4, momentum=0.9),
         ...     loss_function=DeepLevelSetLoss(), augment=SimulatedClicks(32))
         >>> trainer.run()
-        >>> sorted(str(name) for name in trainer.state.output if name not in ("image", "label", "pred"))
+        >>> sorted(str(name) for name in trainer.state.output[0] if name not in ("image", "label", "pred"))
         ['boundary', 'cross_entropy', 'direction', 'distance', 'loss']
     """
 
@@ -57,7 +57,9 @@ class DeepLevelSetTrainer(UpdateTrainer):
         super().__init__(loss_function=loss_function, **kwargs)
         self.losses, self.warm_up_updates = loss_function, warm_up_updates
 
-    def _iteration(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+    def _iteration(  # type: ignore[override]
+        self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]
+    ) -> Outputs:
         self.losses.warm_up = self.state.updates < self.warm_up_updates
 
         def criterion(output: DeepLevelSetOutput, target: Tensor) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from monai_levelset.transforms import LevelSetRefinement
 
 from .memory_replay import MemoryReplay
-from .update_trainer import UpdateTrainer
+from .update_trainer import Outputs, UpdateTrainer
 
 
 class FCNLevelSetTrainer(UpdateTrainer):
@@ -78,7 +78,9 @@ class FCNLevelSetTrainer(UpdateTrainer):
         self.min_agreement = min_agreement
         self.unlabeled_weight, self.ramp_updates = unlabeled_weight, ramp_updates
 
-    def _iteration(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+    def _iteration(  # type: ignore[override]
+        self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]
+    ) -> Outputs:
         image = self.on_device(batchdata[Keys.IMAGE])
         label = self.on_device(batchdata[Keys.LABEL]).to(image)
         labeled = batchdata["labeled"].to(image)
@@ -126,7 +128,7 @@ class FCNLevelSetTrainer(UpdateTrainer):
         network = getattr(self.network, "module", self.network)
         return self.inferer(image, network).softmax(1)[:, 1:]
 
-    def _update(self, image: Tensor, label: Tensor, labeled: Tensor, trusted: Tensor) -> dict[str, Any]:
+    def _update(self, image: Tensor, label: Tensor, labeled: Tensor, trusted: Tensor) -> Outputs:
         weight = labeled + (1 - labeled) * trusted * self._unlabeled_weight()
 
         def criterion(scores: Tensor, label: Tensor) -> dict[str, Tensor]:

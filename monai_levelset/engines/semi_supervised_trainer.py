@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_levelset.losses import SemiSupervisedLoss
 
-from .update_trainer import UpdateTrainer
+from .update_trainer import Outputs, UpdateTrainer
 
 
 class SemiSupervisedTrainer(UpdateTrainer):
@@ -52,7 +52,7 @@ class SemiSupervisedTrainer(UpdateTrainer):
         ...     optimizer=torch.optim.Adam(network.parameters()),
         ...     loss_function=SemiSupervisedLoss(torch.nn.CrossEntropyLoss(), MumfordShahLoss(softmax=True)))
         >>> trainer.run()
-        >>> sorted(str(name) for name in trainer.state.output if name not in ("image", "label", "pred"))
+        >>> sorted(str(name) for name in trainer.state.output[0] if name not in ("image", "label", "pred"))
         ['loss', 'supervised', 'unsupervised']
     """
 
@@ -67,7 +67,9 @@ class SemiSupervisedTrainer(UpdateTrainer):
         super().__init__(loss_function=loss_function, **kwargs)
         self.losses, self.classes, self.measure = loss_function, classes, measure
 
-    def _iteration(self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+    def _iteration(  # type: ignore[override]
+        self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]
+    ) -> Outputs:
         image = self.on_device(batchdata[Keys.IMAGE])
         labeled = torch.as_tensor(batchdata.get("labeled", [0] * len(image)))
         label = self._one_channel_per_class(image, labeled, batchdata.get(Keys.LABEL))

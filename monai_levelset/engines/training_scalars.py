@@ -25,12 +25,12 @@ def training_scalars(engine: Engine) -> dict[str, float]:
     Example:
         >>> from types import SimpleNamespace
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
-        >>> state = SimpleNamespace(output={"loss": torch.tensor(2.0), "image": torch.zeros(1, 1, 4, 4)})
+        >>> state = SimpleNamespace(output=[{"loss": torch.tensor(2.0), "image": torch.zeros(1, 1, 4, 4)}])
         >>> training_scalars(SimpleNamespace(state=state, optimizer=optimizer))
         {'loss': 2.0, 'learning_rate': 0.5}
     """
     trainer: Any = engine
-    losses = {str(name): value for name, value in trainer.state.output.items() if name not in _TENSORS}
+    losses = {str(name): value for name, value in trainer.state.output[0].items() if name not in _TENSORS}
     values = torch.stack([value.detach().float() for value in losses.values()]).tolist()
     return {
         **dict(zip(losses, values, strict=True)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,8 @@ from monai_levelset.levelset.precision import mixed_precision
 Augmentation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 #: (what the network returned, target) -> the loss under `loss`, and further scalars to be logged.
 Criterion = Callable[[Any, Tensor], Mapping[str, Tensor]]
+#: What an iteration leaves: one dictionary, in the list from which MONAI's handlers take the first.
+Outputs: TypeAlias = list[dict[str, Any]]
 
 
 class UpdateTrainer(SupervisedTrainer):
@@ -70,7 +72,7 @@ class UpdateTrainer(SupervisedTrainer):
         plain = value.as_tensor() if hasattr(value, "as_tensor") else value
         return plain.to(self.state.device, non_blocking=self.non_blocking)
 
-    def update(self, image: Tensor, target: Tensor, criterion: Criterion) -> dict[str, Any]:
+    def update(self, image: Tensor, target: Tensor, criterion: Criterion) -> Outputs:
         """Train on one mini-batch once.
 
         Args:
@@ -79,8 +81,10 @@ class UpdateTrainer(SupervisedTrainer):
             criterion: makes the loss.
 
         Returns:
-            The engine's output: `image`, `label` (the augmented target), `pred`, `loss` and what else the
-            criterion returns. Once the budget is used up nothing is trained and the last output is returned.
+            The engine's output, a list of one dictionary, from which MONAI's handlers take the loss with
+            `from_engine(["loss"], first=True)`: `image`, `label` (the augmented target), `pred`, `loss` and
+            what else the criterion returns. Once the budget is used up nothing is trained and the last output
+            is returned.
         """
         if self.max_updates is not None and self.state.updates >= self.max_updates:
             self.terminate()
@@ -92,16 +96,16 @@ class UpdateTrainer(SupervisedTrainer):
         with mixed_precision(self.state.device, enabled=self.autocast):
             scores = self.inferer(image.contiguous(memory_format=torch.channels_last), self.network)
         losses = dict(criterion(scores.float() if isinstance(scores, Tensor) else scores, target))
-        self.state.output = {Keys.IMAGE: image, Keys.LABEL: target, Keys.PRED: scores, **losses}
+        output = {Keys.IMAGE: image, Keys.LABEL: target, Keys.PRED: scores, **losses}
+        self.state.output = [output]
         self._step(losses[Keys.LOSS])
         for name, value in losses.items():
-            self.state.output[name] = _mean_over_ranks(value.detach())
+            output[name] = _mean_over_ranks(value.detach())
         self.state.updates += 1
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         if self.state.updates == self.max_updates:
             self.terminate()
-        output: dict[str, Any] = self.state.output
-        return output
+        return self.state.output
 
     def _step(self, loss: Tensor) -> None:
         if self.scaler is not None:

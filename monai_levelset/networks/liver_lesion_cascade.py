@@ -66,7 +66,7 @@ class LesionStage(LiverLesionCascade):
         super().__init__(liver.requires_grad_(False), lesion)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Scores `(B, 2, H, W)` of a stack `(B, S, H, W)` that is 0 outside the liver, by the lesion network."""
+        """Scores `(B, 2, H, W)` of lesions in a stack `(B, S, H, W)` that is 0 outside the liver."""
         scores: Tensor = self.lesion(image)
         return scores
 

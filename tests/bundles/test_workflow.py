@@ -40,7 +40,6 @@ from .prostate import PROSTATE_BUNDLE
 
 Weights = dict[str, torch.Tensor]
 CLICKED = {"fundus": {"disc": [1, 2], "cup": [2]}, "prostate": {"prostate": [1]}}
-NO_CHECK = "`dataset#transform` is no reference but a component, at which MONAI's check_properties fails"
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")  # MONAI's, always
 
 
@@ -160,14 +159,7 @@ def cut(file: str, folder: Path) -> None:
     nib.save(volume.slicer[:, :, middle - 4 : middle + 4], folder / Path(file).name)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=[pytest.mark.xfail(reason=NO_CHECK)] if case.task in CLICKED else [])
-        for case in CASES
-    ],
-    ids=lambda case: case.task,
-)
+@each_case
 def test_an_inference_by_its_properties(
     case: Case, data_of: Callable[[str], Path], tmp_path: Path, elsewhere: Path
 ) -> None:

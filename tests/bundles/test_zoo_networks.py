@@ -28,8 +28,6 @@ each_bundle_slow_where_it_evolves = pytest.mark.parametrize(
     [pytest.param(path, marks=pytest.mark.slow if path.name in CLICKS else ()) for path in BUNDLES],
     ids=lambda path: path.name,
 )
-#: MONAI expects a text at `dataset#transform` of inference.json, "@preprocessing" or an expression.
-NO_REFERENCE = pytest.mark.xfail(raises=AttributeError, reason="a dict at dataset#transform")
 AXES = {0: "batch", 2: "height", 3: "width"}
 pytestmark = [
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
@@ -133,11 +131,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "bundle",
-    [pytest.param(path, marks=NO_REFERENCE if path.name in CLICKS else ()) for path in BUNDLES],
-    ids=lambda path: path.name,
-)
+@each_bundle
 def test_no_property_is_missing(bundle: Path, data: Callable[[Path], Path], tmp_path: Path) -> None:
     """`monai.bundle.properties`, required and optional ones, of training and inference."""
     folder = data(bundle)

@@ -191,7 +191,8 @@ def test_a_reference_to_nothing(bundle: Path) -> None:
 
 def test_an_entry_that_monai_needs(bundle: Path) -> None:
     change(bundle, "inference.json", lambda config: config.pop("run"))
-    assert only_problem(bundle).message == "configs/inference.json: run is missing, which MONAI's commands need"
+    expected = "configs/inference.json: run is missing, which MONAI's commands need"
+    assert only_problem(bundle).message == expected
 
 
 def test_a_macro_that_leads_nowhere(bundle: Path) -> None:

@@ -51,7 +51,7 @@ def parts_by_update(engine: DeepLevelSetTrainer) -> list[set[str]]:
     seen: list[set[str]] = []
 
     def remember(engine: Any) -> None:
-        seen.append({str(name) for name in engine.state.output} - {"image", "label", "pred", "loss"})
+        seen.append({str(name) for name in engine.state.output[0]} - {"image", "label", "pred", "loss"})
 
     engine.add_event_handler(IterationEvents.MODEL_COMPLETED, remember)
     engine.run()
@@ -79,7 +79,7 @@ def test_a_resumed_run_does_not_warm_up_again(tmp_path: Any) -> None:
 def test_the_loss_is_the_sum_of_its_parts() -> None:
     engine = trainer(network(), [batch()], warm_up_updates=1)
     engine.run()
-    output = engine.state.output
+    output = engine.state.output[0]
     names = ("cross_entropy", "boundary", "distance", "direction")
     assert float(sum(output[name] for name in names)) == pytest.approx(float(output["loss"]), rel=1e-5)
 
@@ -125,8 +125,8 @@ def test_autocast_on_a_cpu_needs_no_scaler_and_keeps_the_maps_in_float32() -> No
     engine = trainer(network(), [batch()], amp=True)
     engine.run()
     assert engine.scaler is None
-    assert engine.state.output["pred"].phi.dtype == torch.float32
-    assert torch.isfinite(engine.state.output["loss"])
+    assert engine.state.output[0]["pred"].phi.dtype == torch.float32
+    assert torch.isfinite(engine.state.output[0]["loss"])
 
 
 def test_imagenet_weights_are_loaded_before_the_first_update(tmp_path: Any) -> None:

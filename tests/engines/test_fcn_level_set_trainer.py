@@ -254,7 +254,7 @@ def test_ramp(toys: ModuleType) -> None:
         ramp_updates=4,
     )
     trainer.add_event_handler(
-        IterationEvents.MODEL_COMPLETED, lambda: losses.append(float(trainer.state.output["loss"]))
+        IterationEvents.MODEL_COMPLETED, lambda: losses.append(float(trainer.state.output[0]["loss"]))
     )
     trainer.run()
     ramp = [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
@@ -332,7 +332,7 @@ def test_refused_views(toys: ModuleType, views: int) -> None:
 def test_output_for_handlers(toys: ModuleType) -> None:
     trainer = toys.trainer(toys.network(), [toys.batch(4, 1)], augment=BatchAugmentation(size=(8, 8)))
     trainer.run()
-    output = trainer.state.output
+    output = trainer.state.output[0]
     assert output["image"].shape == output["label"].shape == (4, 1, 8, 8)
     assert output["pred"].shape == (4, 2, 8, 8)
     assert output["loss"].ndim == 0

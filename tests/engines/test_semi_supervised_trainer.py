@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.handlers import from_engine
 from torch import Tensor, nn
 
 from monai_levelset.engines import SemiSupervisedTrainer
@@ -61,9 +62,16 @@ def test_the_loss_is_the_sum_of_equation_16(classes: int) -> None:
 def test_the_output_holds_the_loss_and_its_parts() -> None:
     run = trainer(network(), [batch()], SemiSupervisedLoss(CE, MumfordShahLoss(softmax=True), beta=0.01))
     run.run()
-    output = run.state.output
+    output = run.state.output[0]
     torch.testing.assert_close(output["loss"], output["supervised"] + output["unsupervised"])
     assert not output["loss"].requires_grad
+
+
+def test_monai_s_handlers_take_the_loss_from_the_output() -> None:
+    """As `--tracking mlflow` and the model zoo's `StatsHandler` do."""
+    run = trainer(network(), [batch()], SemiSupervisedLoss(CE, None))
+    run.run()
+    assert from_engine(["loss"], first=True)(run.state.output) is run.state.output[0]["loss"]
 
 
 def test_without_an_unsupervised_loss_unlabelled_items_have_no_gradient() -> None:
@@ -91,7 +99,7 @@ def test_the_bias_channel_is_no_class() -> None:
     loss = SemiSupervisedLoss(CE, MumfordShahLoss(softmax=True, bias_field=True), beta=1.0)
     run = trainer(net, [data], loss)
     run.run()
-    assert torch.isfinite(run.state.output["loss"])
+    assert torch.isfinite(run.state.output[0]["loss"])
     assert all(g[2].abs().max() > 0 for g in gradients(net))  # the bias field is trained
 
 
@@ -120,7 +128,7 @@ def test_what_is_measured_is_moved_but_not_shaded() -> None:
     mirrored = data["image"][:, 4:5].flip(-1)
     for found, image, other in zip(spy.image, data["image"][:, 4:5], mirrored, strict=True):
         assert torch.allclose(found, image, atol=1e-5) or torch.allclose(found, other, atol=1e-5)
-    assert not torch.allclose(run.state.output["image"][:, 4:5], spy.image, atol=0.05)
+    assert not torch.allclose(run.state.output[0]["image"][:, 4:5], spy.image, atol=0.05)
 
 
 def test_the_budget_ends_the_training() -> None:

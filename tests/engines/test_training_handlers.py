@@ -156,7 +156,7 @@ def test_parts_of_the_loss_and_learning_rate() -> None:
     output = {"image": torch.zeros(1, 1, 4, 4), "loss": torch.tensor(3.0), "boundary": torch.tensor(1.0)}
     groups = [{"lr": 0.1}, {"lr": 1.0}]
     engine: Any = SimpleNamespace(
-        state=SimpleNamespace(output=output, metrics={"dice": 0.5, "per_class": torch.zeros(3)}),
+        state=SimpleNamespace(output=[output], metrics={"dice": 0.5, "per_class": torch.zeros(3)}),
         optimizer=SimpleNamespace(param_groups=groups),
     )
     assert training_scalars(engine) == {"loss": 3.0, "boundary": 1.0, "learning_rate": 0.1}

@@ -124,14 +124,14 @@ def test_the_bundles_override_adds_the_energy_to_their_loss(bundle: str, dice: f
     trainer.run()
     assert trainer.state.updates == 4
     assert not torch.equal(before[0], next(network.parameters()))
-    scores = trainer.state.output["pred"].detach()
+    scores = trainer.state.output[0]["pred"].detach()
     expected = (
         F.cross_entropy(scores, label[:, 0].long()) + 0.01 * energy(scores.softmax(1), label[:, 0]).mean()
     )
     if dice:
         terms = plain.get_parsed_content("loss").losses
         expected = expected + dice * terms[1](scores, torch.cat([1 - label, label], 1)).mean()
-    torch.testing.assert_close(trainer.state.output["loss"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(trainer.state.output[0]["loss"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_override_is_what_the_ventricles_rows_are_trained_with(
