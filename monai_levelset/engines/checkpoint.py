@@ -108,6 +108,8 @@ class RunCheckpoint:
 class BestNetwork:
     """Keep the weights of the best validation so far; attach to the validation's evaluator.
 
+    They are part of the state: a resumed run puts the file back to what it was at its checkpoint.
+
     Args:
         path: file for the bare `state_dict`.
         network: the network; its wrapper for parallel training is looked through.
@@ -130,6 +132,7 @@ class BestNetwork:
     def __init__(self, path: str | Path, network: nn.Module, metric: str) -> None:
         self.path, self.network, self.metric = Path(path), network, metric
         self.value = -float("inf")
+        self.weights: dict[str, Any] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Judge after each run of the evaluator."""
@@ -144,16 +147,22 @@ class BestNetwork:
         value = float(engine.state.metrics[self.metric])
         if value > self.value:
             self.value = value
-            if is_first_rank():
-                save_atomically(_bare(self.network).state_dict(), self.path)
+            weights = _bare(self.network).state_dict()
+            self.weights = {name: values.detach().cpu().clone() for name, values in weights.items()}
+            self._save()
 
-    def state_dict(self) -> dict[str, float]:
-        """The best value so far."""
-        return {"value": self.value}
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far, and its weights."""
+        return {"value": self.value, "weights": self.weights}
 
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Go on from this value."""
-        self.value = state["value"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from this value, with these weights in the file."""
+        self.value, self.weights = state["value"], state.get("weights")
+        self._save()
+
+    def _save(self) -> None:
+        if self.weights is not None and is_first_rank():
+            save_atomically(self.weights, self.path)
 
 
 class LastNetwork:

@@ -8,10 +8,7 @@ from monai.handlers import ValidationHandler
 
 
 class UpdateValidationHandler(ValidationHandler):
-    """Validate after every so many optimiser updates, and after the last of the trainer's `max_updates`.
-
-    A training that ends by its number of epochs before the first validation is validated then: none ends with
-    nothing to show.
+    """Validate after every so many optimiser updates, and after the last one of the training.
 
     With memory replay an epoch has many more updates than mini-batches. Counting updates gives every model of
     a comparison the same number of chances to be the best on the validation set.
@@ -34,19 +31,20 @@ class UpdateValidationHandler(ValidationHandler):
         if interval < 1:
             raise ValueError(f"`interval` counts updates and must be at least 1, got {interval}.")
         super().__init__(interval, validator)
-        self._validated = False
+        self._validated: int | None = None
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer that counts `state.updates`, such as `FCNLevelSetTrainer`."""
         engine.add_event_handler(IterationEvents.MODEL_COMPLETED, self._validate_if_due)
-        engine.add_event_handler(Events.COMPLETED, self._validate_if_never)
+        engine.add_event_handler(Events.COMPLETED, self._validate_the_last)
 
     def _validate_if_due(self, engine: Engine) -> None:
         updates: int = engine.state.updates  # type: ignore[attr-defined]
         if updates % self.interval == 0 or updates == getattr(engine, "max_updates", None):
-            self._validated = True
+            self._validated = updates
             self(engine)
 
-    def _validate_if_never(self, engine: Engine) -> None:
-        if not self._validated:
+    def _validate_the_last(self, engine: Engine) -> None:
+        """Of a training that its number of epochs has ended."""
+        if self._validated != engine.state.updates:  # type: ignore[attr-defined]
             self(engine)

@@ -314,3 +314,14 @@ def test_a_metric_that_is_not_there(tmp_path: Path) -> None:
     best = BestNetwork(tmp_path / "model.pt", nn.Linear(1, 1), "val_dice")
     with pytest.raises(KeyError, match=r"no metric 'val_dice'; it has \['dice'\]"):
         judged(Engine(lambda engine, batch: None), best, [0.5])
+
+
+def test_resuming_puts_the_best_network_back(tmp_path: Path) -> None:
+    best = BestNetwork(tmp_path / "model.pt", nn.Linear(1, 1), "dice")
+    judged(Engine(lambda engine, batch: None), best, [0.5])
+    state, kept = best.state_dict(), torch.load(tmp_path / "model.pt", weights_only=True)
+    judged(Engine(lambda engine, batch: None), best, [0.9])  # after the checkpoint
+    again = BestNetwork(tmp_path / "model.pt", nn.Linear(1, 1), "dice")
+    again.load_state_dict(state)
+    assert again.value == 0.5
+    assert same(torch.load(tmp_path / "model.pt", weights_only=True), kept)

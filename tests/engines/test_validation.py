@@ -40,11 +40,12 @@ def test_at_multiples_and_after_the_last(
 
 def test_replayed_updates_count(toys: ModuleType) -> None:
     # 4 mini-batches with capacity 2: 1, 3, 3, 3 updates; validation also falls in the middle of a pass
-    assert validations(toys, 3, replay=MemoryReplay(2)) == ([3, 6, 9], 10)
+    assert validations(toys, 3, replay=MemoryReplay(2)) == ([3, 6, 9, 10], 10)
 
 
-def test_without_a_budget_only_multiples(toys: ModuleType) -> None:
-    assert validations(toys, 3, max_epochs=2) == ([3, 6], 8)
+def test_the_epochs_end_is_an_end_too(toys: ModuleType) -> None:
+    assert validations(toys, 3, max_epochs=2) == ([3, 6, 8], 8)
+    assert validations(toys, 4, max_epochs=2) == ([4, 8], 8)
 
 
 @pytest.mark.parametrize("interval", [0, -5])
