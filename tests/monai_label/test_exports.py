@@ -16,7 +16,20 @@ from .server import LabelServer, values
 from .studies import axial_clicks, studies
 from .test_training import REQUEST, digest
 
-HIDING = Path(__file__).parent / "without_the_package"
+#: As `sitecustomize.py` on the path of a process it hides this package from it.
+HIDING = """
+import sys
+
+
+class Hidden:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.split(".")[0] == "monai_levelset":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Hidden)
+"""
 PROSTATE, LIVER, LITS = (
     "prostate_mri_levelset_deepgrow",
     "liver_ct_levelset_segmentation",
@@ -34,7 +47,9 @@ def unpacked(bundle: str, folder: Path) -> Path:
 def test_exported_bundles_share_a_server(
     label_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(HIDING))
+    (tmp_path / "hiding").mkdir()
+    (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hiding"))
     hidden = subprocess.run([label_python, "-c", "import monai_levelset"], env=os.environ, check=False)
     assert hidden.returncode != 0
     (tmp_path / "zips").mkdir()
