@@ -135,7 +135,7 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
     if steps < 0:
         raise ValueError(f"`steps` must not be negative, got {steps}.")
     phi = wide(phi)
-    near, distance = _subcell(phi, h)
+    near, distance = subcell_distance(phi, h)
     height = torch.where(near, distance, phi.abs())
     step = 0.5 * min(h) * (~near).to(phi.dtype)
     for _ in range(steps):
@@ -144,8 +144,8 @@ def reinitialize(phi: Tensor, spacing: Sequence[float] | None = None, steps: int
     return torch.where(has_contour, torch.where(phi > 0, height, -height), phi)
 
 
-def _subcell(phi: Tensor, h: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Which voxels touch the contour, and their unsigned distance to it."""
+def subcell_distance(phi: Tensor, h: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Which voxels touch the contour, and their unsigned distance to it, `(B, C, *spatial)`, at spacing h."""
     padded, d = _pad(phi), len(h)
     inside = phi > 0
     near = torch.zeros_like(inside)

@@ -21,8 +21,8 @@ from monai_levelset.levelset import (
     reinitialize,
     signed_distance,
 )
-from monai_levelset.levelset.distance import _subcell
-from monai_levelset.levelset.forces.click import _squared_distances
+from monai_levelset.levelset.distance import subcell_distance
+from monai_levelset.levelset.forces.click import squared_distances
 from monai_levelset.transforms.click_hold import hold_pixels
 
 
@@ -191,7 +191,7 @@ def _level_set(probability: Tensor) -> Tensor:
     """The signed distance of p = 1/2, exact to a fraction of a pixel next to it."""
     inside = probability > 0.5
     phi = signed_distance(inside.float(), limit=max(probability.shape[2:]) / 2)
-    near, distance = _subcell(probability.nan_to_num(0.0) - 0.5, (1.0, 1.0))
+    near, distance = subcell_distance(probability.nan_to_num(0.0) - 0.5, (1.0, 1.0))
     return torch.where(near, torch.where(inside, distance, -distance), phi)
 
 
@@ -201,7 +201,7 @@ def _there(points: Tensor) -> Tensor:
 
 def _share(phi: Tensor, points: Tensor, radii: Tensor, moving: Tensor) -> Tensor:
     """1 up to three radii around the clicks that do not hold yet, 0 from four on."""
-    distances = _squared_distances(phi, points.nan_to_num(0.0), None).sqrt() / radii[..., None, None]
+    distances = squared_distances(phi, points.nan_to_num(0.0), None).sqrt() / radii[..., None, None]
     return (4 - distances.where(moving[..., None, None], torch.inf).amin(1, keepdim=True)).clamp(0, 1)
 
 

@@ -94,7 +94,7 @@ class ClickForce:
         points, there = self._points(phi)
         errors = self._errors(phi, points, there)
         acts = there & (~self._outside.to(phi.device) | (errors > 0))
-        squares = _squared_distances(phi, points, self.spacing)
+        squares = squared_distances(phi, points, self.spacing)
         radii = plain(torch.as_tensor(self.radius)).to(phi).expand(errors.shape)
         near = _maps(acts, phi) / (squares + _SMALL)
         shares = near / near.sum(1, keepdim=True).clamp_min(torch.finfo(phi.dtype).tiny)
@@ -152,7 +152,7 @@ def sample(maps: Tensor, points: Tensor) -> Tensor:
     return values.reshape(len(maps), -1)
 
 
-def _squared_distances(phi: Tensor, points: Tensor, spacing: Sequence[float] | None) -> Tensor:
+def squared_distances(phi: Tensor, points: Tensor, spacing: Sequence[float] | None) -> Tensor:
     """From each point `(B, N, D)` to each voxel, `(B, N, *spatial)`, in mm^2."""
     h = check_spacing(spacing, spatial_dims(phi))
     out = torch.zeros((), dtype=phi.dtype, device=phi.device)
