@@ -111,7 +111,8 @@ def measure(
                 result = bundle.label(item["image"], {name: clicks[name]})
                 for k, (found, true) in enumerate(zip(planes(result), planes(truth), strict=True)):
                     if true.any():
-                        scores.append(case_metrics(found > 0, true, label.spacing[:2]))
+                        missed = {"missed": float(not found.any())}
+                        scores.append({**case_metrics(found > 0, true, label.spacing[:2]), **missed})
                         clicks[name].append([*farthest_click(found, true), *([k] if truth.ndim > 2 else [])])
     return [{key: float(np.mean([s[key] for s in part])) for key in part[0]} for part in rounds]
 
@@ -126,9 +127,10 @@ def main() -> None:
     options = parser.parse_args()
     bundle = ClickedBundle(options.bundle)
     rows = measure(bundle, load_section(options.data, options.section), jitter=options.jitter)
-    print("| further clicks | Dice | ASD | HD |\n|---|---|---|---|")
+    print("| further clicks | Dice | ASD | HD | without a result |\n|---|---|---|---|---|")
     for number, row in enumerate(rows):
-        print(f"| {number} | {row['dice']:.4f} | {row['asd']:.3f} | {row['hd']:.2f} |")
+        scores = f"{row['dice']:.4f} | {row['asd']:.3f} | {row['hd']:.2f}"
+        print(f"| {number} | {scores} | {row['missed']:.1%} |")
 
 
 if __name__ == "__main__":
