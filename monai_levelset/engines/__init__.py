@@ -4,6 +4,7 @@ from .checkpoint import BestNetwork, LastNetwork, RunCheckpoint
 from .deep_level_set_trainer import DeepLevelSetTrainer
 from .fcn_level_set_trainer import FCNLevelSetTrainer
 from .interruption import Interruption
+from .mean_teacher_trainer import MeanTeacherTrainer
 from .memory_replay import MemoryReplay
 from .pretrained import ImageNetWeights, PretrainedWeights
 from .random_state import RandomState
@@ -21,6 +22,7 @@ __all__ = [
     "ImageNetWeights",
     "Interruption",
     "LastNetwork",
+    "MeanTeacherTrainer",
     "MemoryReplay",
     "PretrainedWeights",
     "RandomState",

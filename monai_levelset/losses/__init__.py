@@ -10,18 +10,22 @@ from .deep_level_set_terms import (
     true_direction,
 )
 from .level_set import LevelSetLoss, level_set_loss
+from .mean_teacher import MeanTeacherLoss
 from .mumford_shah import MumfordShahLoss, mumford_shah_loss
 from .per_item import PerItemLoss
 from .semi_supervised import SemiSupervisedLoss, semi_supervised_loss
 from .total_variation import total_variation
+from .weighted_dice_ce import WeightedDiceCELoss
 
 __all__ = [
     "DeepLevelSetLoss",
     "DeepLevelSetOutput",
     "LevelSetLoss",
+    "MeanTeacherLoss",
     "MumfordShahLoss",
     "PerItemLoss",
     "SemiSupervisedLoss",
+    "WeightedDiceCELoss",
     "class_balanced_cross_entropy",
     "deep_level_set_loss",
     "direction_loss",

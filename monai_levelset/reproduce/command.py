@@ -11,6 +11,7 @@ from monai_levelset.data.checks import check_folder, check_writable
 
 #: target -> module and function, which gets the target's name first
 TARGETS = {
+    "few-labels-acdc": "monai_levelset.reproduce.few_labels:reproduce_few_labels",
     "tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "tang2017-liver": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "kim2019-losses": "monai_levelset.reproduce.kim2019:reproduce_losses",
@@ -31,6 +32,8 @@ def reproduce(
     epochs: int | None = None,
     jobs: int = 1,
     weights: str | None = None,
+    labeled: int | None = None,
+    full: bool = False,
 ) -> dict[str, Any]:
     """Train and evaluate the models of a paper's table over several seeds, beside the paper's numbers.
 
@@ -43,6 +46,7 @@ def reproduce(
             segments brain tumours, of BraTS as published or of data with `datalist.json`, with parts of the
             labels; `kimye2020-lits` liver lesions of data with `datalist.json`, such as phantoms.
             `kimye2020-bsds` segments the pictures of BSDS500, as published, without labels.
+            `few-labels-acdc` segments three structures of the heart with 3 or 7 labelled patients.
             `zheng2020-fundus` segments optic disc and cup from four clicks, on Drishti as published;
             `zheng2020-prostate` the prostate, trained on phantoms and scored on real images.
         data: folder of the data: with `datalist.json`, or as published: the Sunnybrook pictures for
@@ -60,6 +64,8 @@ def reproduce(
         weights: for the two `zheng2020` targets: file with ImageNet weights of a ResNet-50, see
             `load_imagenet_weights`, to start it from; without it the bundle's smaller network is trained from
             scratch.
+        labeled: for `few-labels-acdc`: how many patients are labelled; default: 3 and 7.
+        full: for `few-labels-acdc`: the configuration for a GPU, images of 256 x 256 and 30,000 updates.
 
     Returns:
         What `summary.json` holds.
@@ -81,9 +87,15 @@ def reproduce(
             raise ValueError(f"--{name} must be a whole number of at least 1, got {number}")
     if weights is not None and not target.startswith("zheng2020"):
         raise ValueError(f"--weights is of the targets zheng2020-fundus and zheng2020-prostate, not {target}")
+    few = {} if labeled is None else {"labeled": labeled}
+    few |= {"full": True} if full else {}
+    if few and target != "few-labels-acdc":
+        raise ValueError(f"--{next(iter(few))} is of the target few-labels-acdc, not {target}")
+    if labeled is not None and not (isinstance(labeled, int) and labeled >= 1):
+        raise ValueError(f"--labeled must be a whole number of at least 1, got {labeled}")
     check_folder(data)
     check_writable(out)
     module, name = TARGETS[target].split(":")
     run: Callable[..., dict[str, Any]] = getattr(import_module(module), name)
     start = {} if weights is None else {"weights": weights}
-    return run(target, Path(data), Path(out), seeds=seeds, epochs=epochs, jobs=jobs, **start)
+    return run(target, Path(data), Path(out), seeds=seeds, epochs=epochs, jobs=jobs, **start, **few)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
-
 from monai_levelset.data import DataError, load_section
 from monai_levelset.data.datalist import Item
-from monai_levelset.data.image_files import find_files
 from monai_levelset.metrics import case_metrics, check_same_grid
 from monai_levelset.metrics.volume import load_label
 from monai_levelset.report import write_json
+from monai_levelset.reproduce.inference import segment
 from monai_levelset.reproduce.stages import read_json
-from monai_levelset.reproduce.targets import Target, config_files
+from monai_levelset.reproduce.targets import Target
 
 METRICS = ("dice", "iou", "precision", "recall")
 
@@ -42,28 +40,10 @@ def scores(target: Target, data: Path, folder: Path) -> list[dict[str, Any]]:
     if done.is_file() and read_json(done)["key"] == key:
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
-    _infer(target, items, folder)
-    files = find_files(folder / "predictions")
-    cases = [_score(item, files[Path(item["image"]).name.removesuffix(".nii.gz")]) for item in items]
+    files = segment(target, items, folder / "model.pt", folder / "predictions", *target.overrides[1:])
+    cases = [_score(*pair) for pair in zip(items, files, strict=True)]
     write_json(done, {"key": key, "cases": cases})
     return cases
-
-
-def _infer(target: Target, items: list[Item], folder: Path) -> None:
-    workflow = ConfigWorkflow(
-        config_file=config_files(target.folder, *target.overrides[1:], base="inference"),
-        meta_file=None,
-        logging_file=None,
-        workflow_type="infer",
-        bundle_root=str(target.folder),
-        output_dir=str(folder / "predictions"),
-        checkpoint=str(folder / "model.pt"),
-        dataset_dir=str(Path(items[0]["image"]).parent),
-        datalist=[str(item["image"]) for item in items],
-    )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
 
 
 def _score(item: Item, file: Path) -> dict[str, Any]:

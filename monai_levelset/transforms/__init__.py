@@ -15,10 +15,12 @@ from .click_points import (
 from .click_refinement import ClickRefinement, ClickRefinementd
 from .click_slices import ClickSlices, ClickSlicesd
 from .confidence_map import confidence_map, extreme_point_heatmap
+from .copy_paste import CopyPaste
 from .extreme_points import ExtremePointsd, RandExtremePointsd, extreme_points
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
+from .multiphase_refinement import MultiphaseRefinement
 from .photograph import Photograph, Photographd
 from .predicted_mask import InsideRegion, MaskedAugmentation, PredictedMaskd, main_region
 from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
@@ -45,6 +47,7 @@ __all__ = [
     "ClickRefinementd",
     "ClickSlices",
     "ClickSlicesd",
+    "CopyPaste",
     "ExtremePointsd",
     "FillLabeld",
     "InPlaneCenterCrop",
@@ -55,6 +58,7 @@ __all__ = [
     "LevelSetRefinement",
     "LevelSetRefinementd",
     "MaskedAugmentation",
+    "MultiphaseRefinement",
     "NormalizeSlices",
     "NormalizeSlicesd",
     "Photograph",
