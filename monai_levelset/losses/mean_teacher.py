@@ -37,9 +37,9 @@ class MeanTeacherLoss(nn.Module):
         >>> loss = MeanTeacherLoss(
         ...     mumford_shah=MumfordShahLoss(softmax=True, per_voxel=True, reduction="mean"),
         ...     mumford_shah_weight=0.1)
-        >>> scores, target, image = torch.zeros(2, 2, 8, 8), torch.ones(2, 2, 8, 8) / 2, torch.rand(2, 1, 8, 8)
+        >>> scores, target = torch.zeros(2, 2, 8, 8), torch.ones(2, 2, 8, 8) / 2
         >>> weight = torch.tensor([1.0, 0.5]).view(2, 1, 1, 1).expand(2, 1, 8, 8)
-        >>> parts = loss.parts(scores, target, weight, image)
+        >>> parts = loss.parts(scores, target, weight, torch.rand(2, 1, 8, 8))
         >>> [*parts]
         ['segmentation', 'mumford_shah']
     """

@@ -11,7 +11,6 @@ from monai_levelset.data.checks import check_folder, check_writable
 
 #: target -> module and function, which gets the target's name first
 TARGETS = {
-    "few-labels-acdc": "monai_levelset.reproduce.few_labels:reproduce_few_labels",
     "tang2017-lv": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "tang2017-liver": "monai_levelset.reproduce.tang2017:reproduce_table_1",
     "kim2019-losses": "monai_levelset.reproduce.kim2019:reproduce_losses",
@@ -20,6 +19,7 @@ TARGETS = {
     "kimye2020-lits": "monai_levelset.reproduce.kimye2020_lits:reproduce_lits",
     "zheng2020-fundus": "monai_levelset.reproduce.zheng2020:reproduce_clicks",
     "zheng2020-prostate": "monai_levelset.reproduce.zheng2020:reproduce_clicks",
+    "few-labels-acdc": "monai_levelset.reproduce.few_labels:reproduce_few_labels",
 }
 
 

@@ -18,6 +18,7 @@ from monai_levelset.reproduce.targets import Stage, Target
 from monai_levelset.reproduce.volumes import prepared, rows_over_seeds, scored_section, train_last
 
 LABELED = (3, 7)
+PATIENTS = 70
 PARTS = "mean teacher + level sets"
 #: Dice of the field with 3, 7 and all 70 patients labelled: supervised U-Net, bidirectional copy-paste.
 FIELD = {3: (0.478, 0.876), 7: (0.794, 0.888)}
@@ -97,7 +98,7 @@ def reproduce_few_labels(
     section = scored_section(folder)
     patients = _training_patients(folder, out)
     counts = LABELED if labeled is None else (labeled,)
-    if max(counts) >= patients:
+    if patients <= max(counts):
         raise ValueError(
             f"{data}: {patients} training patients, so --labeled must be less, got {max(counts)}"
         )
@@ -126,7 +127,7 @@ def _training_patients(data: Path, out: Path) -> int:
     if read_json(data / "datalist.json").get("training"):
         return len({_name(item) for item in load_section(data, "training") if item["labeled"]})
     finished = (out / "runs").glob("seed*/*-supervised")
-    return max((int(folder.name.split("-")[0]) for folder in finished), default=0)
+    return max((int(folder.name.split("-")[0]) for folder in finished), default=PATIENTS)
 
 
 def _name(item: Mapping[str, Any]) -> str:

@@ -1,0 +1,170 @@
+"""The few-label table: which rows are trained on what, how the gap is told, and a whole small run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from monai_levelset.cli import main
+from monai_levelset.data import load_section
+from monai_levelset.reproduce.few_labels import PARTS, gap_closed, notes, rows, summarize, target
+from monai_levelset.reproduce.few_labels_scores import METRICS
+from monai_levelset.reproduce.stages import budget, setting, training_set
+
+
+def test_rows_of_three_and_seven_patients() -> None:
+    plan = rows([3, 7], 70)
+    assert list(plan) == ["3 supervised", f"3 {PARTS}", "7 supervised", f"7 {PARTS}", "70 supervised"]
+    assert len({row.stage.name for row in plan.values()}) == 5
+    assert [row.stage.settings.get("labeled_fraction", 1.0) for row in plan.values()] == [
+        3 / 70,
+        3 / 70,
+        0.1,
+        0.1,
+        1.0,
+    ]
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_all_rows_take_as_many_updates_of_as_many_images(full: bool) -> None:
+    what = target(full=full)
+    plan = rows([3, 7], 70)
+    assert {budget(what, row.stage) for row in plan.values()} == {
+        30000 if full else budget(what, _stage(plan))
+    }
+    assert {setting(what, row.stage, "batch_size") for row in plan.values()} == {24 if full else 8}
+    assert setting(what, _stage(plan), "image_size") == ([256, 256] if full else [96, 96])
+
+
+def _stage(plan: dict[str, Any]) -> Any:
+    return plan[f"3 {PARTS}"].stage
+
+
+def run_of(*dice: float) -> dict[str, Any]:
+    """A seed with the Dice of one volume for the rows in order."""
+    names = rows([7], 70)
+    return {
+        "rows": {
+            name: [{"id": "0", **dict.fromkeys(METRICS, value)}]
+            for name, value in zip(names, dice, strict=True)
+        }
+    }
+
+
+def test_the_gap_is_that_of_the_means() -> None:
+    summary = summarize([run_of(0.6, 0.8, 0.9), run_of(0.8, 0.8, 0.9)], [7], 70)
+    assert summary["models"]["7 supervised"]["dice"]["mean"] == pytest.approx(0.7)
+    assert summary["closed"]["7"] == pytest.approx(0.5)
+    text = notes({**summary, "reported_on": "validation", "command": "the command"})
+    assert "- 7 labelled: 50% (the field's best 78%, from 0.794 to 0.888 of 0.914)" in text
+    assert "Command: `the command`" in text
+    assert gap_closed(0.9, 0.8, 0.9) == 0.0
+
+
+def heart(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A small volume of three slices with a cavity, a muscle around it and another cavity beside them."""
+    random = np.random.default_rng(seed)
+    x, y = np.mgrid[:40, :48]
+    centre = random.uniform(17, 23), random.uniform(21, 27)
+    radius = np.hypot(x - centre[0], y - centre[1])
+    label = np.where(radius < 9, 2, 0)
+    label = np.where(radius < 6, 3, label)
+    label = np.where((np.hypot(x - centre[0] + 12, (y - centre[1]) / 1.5) < 5) & (label == 0), 1, label)
+    image = np.choose(label, [60, 160, 90, 180]) + random.normal(0, 8, label.shape)
+    volumes = (np.repeat(array[..., None], 3, -1) for array in (image, label))
+    image, label = (np.clip(volume, 0, 255).astype(np.uint8) for volume in volumes)
+    return image, label
+
+
+def write_hearts(folder: Path, **sections: list[int]) -> Path:
+    """The flat layout of the few-label benchmarks."""
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    splits: dict[str, list[str]] = {}
+    for section, patients in sections.items():
+        splits[section] = [f"patient{patient:03d}_frame01" for patient in patients]
+        for patient, name in zip(patients, splits[section], strict=True):
+            for kind, values in zip(("images", "labels"), heart(patient), strict=True):
+                nib.save(nib.Nifti1Image(values, np.eye(4)), folder / kind / f"{name}.nii.gz")
+    (folder / "splits.json").write_text(json.dumps(splits))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four patients to train on, one for validation."""
+    return write_hearts(tmp_path_factory.mktemp("hearts") / "data", train=[1, 2, 3, 4], val=[5])
+
+
+def test_what_the_rows_train_on(data: Path, tmp_path: Path) -> None:
+    assert main(["prepare", "acdc", str(data), str(tmp_path / "data")]) == 0
+    counts = {}
+    for name, row in rows([1], 4).items():
+        items = training_set(target(), row.stage, tmp_path / "seed0", data=tmp_path / "data", seed=0)
+        counts[name] = (len(items), sum(item["labeled"] for item in items))
+    assert counts == {"1 supervised": (3, 3), f"1 {PARTS}": (12, 3), "4 supervised": (12, 12)}
+
+
+@pytest.mark.slow
+def test_a_small_run_and_a_test_part_alone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--out", str(tmp_path / "out"), "--seeds", "1", "--epochs", "1", "--labeled", "2"]
+    assert main(["reproduce", "few-labels-acdc", "--data", str(data), *words]) == 0
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert list(summary["models"]) == ["2 supervised", f"2 {PARTS}", "4 supervised"]
+    assert summary["command"].endswith("--labeled 2")
+    assert set(summary["models"]["4 supervised"]) == set(METRICS)
+    assert summary["models"]["4 supervised"]["dice"]["mean"] > 0.5
+    assert "| 2 supervised |" in (tmp_path / "out/table.md").read_text()
+    finished = {f: f.stat().st_mtime_ns for f in (tmp_path / "out/runs").rglob("finished.json")}
+    assert len(finished) == 3
+    alone = write_hearts(tmp_path / "alone", test=[9])
+    assert main(["reproduce", "few-labels-acdc", "--data", str(alone), *words]) == 0
+    again = json.loads((tmp_path / "out/summary.json").read_text())
+    assert again["reported_on"] == "test"
+    assert [case["id"] for case in again["runs"][0]["rows"]["4 supervised"]] == ["patient009_frame01"]
+    assert finished == {f: f.stat().st_mtime_ns for f in (tmp_path / "out/runs").rglob("finished.json")}
+
+
+def test_a_test_part_alone_without_finished_trainings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = write_hearts(tmp_path / "alone", test=[9])
+    words = ["--data", str(alone), "--out", str(tmp_path / "out"), "--seeds", "1", "--labeled", "3"]
+    assert main(["reproduce", "few-labels-acdc", *words]) == 1
+    assert "it has no training section, and" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["few-labels-acdc", "--labeled", "4"], "4 training patients, so --labeled must be less, got 4"),
+        (["few-labels-acdc", "--labeled", "0"], "--labeled must be a whole number of at least 1, got 0"),
+        (["tang2017-lv", "--labeled", "3"], "--labeled is of the target few-labels-acdc, not tang2017-lv"),
+        (["tang2017-lv", "--full"], "--full is of the target few-labels-acdc, not tang2017-lv"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(
+    words: list[str], message: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", *words, "--data", str(data), "--out", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_one_image_under_two_names_is_one_patient_but_counts_as_two(tmp_path: Path) -> None:
+    """As in the published split, of whose 70 training patients two have the same images."""
+    data = write_hearts(tmp_path / "data", train=[1, 2, 3], val=[5])
+    for kind in ("images", "labels"):
+        source = data / kind / "patient001_frame01.nii.gz"
+        (data / kind / "patient003_frame01.nii.gz").write_bytes(source.read_bytes())
+    assert main(["prepare", "acdc", str(data), str(tmp_path / "prepared")]) == 0
+    from monai_levelset.reproduce.few_labels import _training_patients
+
+    assert len({item["patient"] for item in load_section(tmp_path / "prepared", "training")}) == 2
+    assert _training_patients(tmp_path / "prepared", tmp_path) == 3
