@@ -14,6 +14,7 @@ from .mean_teacher import MeanTeacherLoss
 from .mumford_shah import MumfordShahLoss, mumford_shah_loss
 from .per_item import PerItemLoss
 from .semi_supervised import SemiSupervisedLoss, semi_supervised_loss
+from .signed_distance import SignedDistanceLoss
 from .total_variation import total_variation
 from .weighted_dice_ce import WeightedDiceCELoss
 
@@ -25,6 +26,7 @@ __all__ = [
     "MumfordShahLoss",
     "PerItemLoss",
     "SemiSupervisedLoss",
+    "SignedDistanceLoss",
     "WeightedDiceCELoss",
     "class_balanced_cross_entropy",
     "deep_level_set_loss",

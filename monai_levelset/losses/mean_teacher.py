@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .level_set import LevelSetLoss
 from .mumford_shah import MumfordShahLoss
+from .signed_distance import SignedDistanceLoss
 from .weighted_dice_ce import WeightedDiceCELoss
 
 #: Label of voxels that the level-set loss does not look at.
@@ -19,7 +20,7 @@ class MeanTeacherLoss(nn.Module):
     """What a network learns from labels of persons, labels of its teacher, and the images themselves.
 
         L = L_seg(scores, target, weight) + lambda L_levelset(scores, target where weight = 1)
-            + beta L_MS(scores, image where weight < 1)
+            + beta L_MS(scores, image where weight < 1) + gamma L_SDF(phi, scores, target)
 
     Args:
         segmentation: loss of scores, class probabilities and weights per voxel.
@@ -28,6 +29,8 @@ class MeanTeacherLoss(nn.Module):
         level_set_weight: lambda.
         mumford_shah: loss of scores and images on the voxels that no one labelled; None: none.
         mumford_shah_weight: beta.
+        distance: loss of the level functions of a `SignedDistanceHead`; None: none.
+        distance_weight: gamma.
 
     Raises:
         ValueError: a weight is negative, or the level-set loss ignores no label.
@@ -52,11 +55,14 @@ class MeanTeacherLoss(nn.Module):
         level_set_weight: float = 1.0,
         mumford_shah: MumfordShahLoss | None = None,
         mumford_shah_weight: float = 1.0,
+        distance: SignedDistanceLoss | None = None,
+        distance_weight: float = 1.0,
     ) -> None:
         super().__init__()
         for name, value in {
             "level_set_weight": level_set_weight,
             "mumford_shah_weight": mumford_shah_weight,
+            "distance_weight": distance_weight,
         }.items():
             if not value >= 0:
                 raise ValueError(f"`{name}` weighs a loss and must not be negative, got {value}.")
@@ -68,6 +74,7 @@ class MeanTeacherLoss(nn.Module):
         self.segmentation = WeightedDiceCELoss() if segmentation is None else segmentation
         self.level_set, self.level_set_weight = level_set, level_set_weight
         self.mumford_shah, self.mumford_shah_weight = mumford_shah, mumford_shah_weight
+        self.distance, self.distance_weight = distance, distance_weight
 
     def forward(self, input: Tensor, target: Tensor, weight: Tensor, image: Tensor) -> Tensor:
         """Sum of `parts`, whose arguments it takes."""
@@ -77,14 +84,17 @@ class MeanTeacherLoss(nn.Module):
         """Weighted terms by name, for logging; their sum is the loss.
 
         Args:
-            input: scores `(B, K, *spatial)`.
-            target: class probabilities of the same shape.
+            input: scores `(B, K, *spatial)`, and after them the K - 1 level functions of a
+                `SignedDistanceHead`, where the network has one.
+            target: class probabilities `(B, K, *spatial)`.
             weight: `(B, 1, *spatial)`, 1 where a person labelled and less elsewhere.
             image: `(B, C, *spatial)`.
 
         Returns:
-            `segmentation` and, where there are such losses, `level_set` and `mumford_shah`: scalars.
+            `segmentation` and, where there are such losses, `level_set`, `mumford_shah` and `distance`:
+            scalars.
         """
+        input, phi = input[:, : target.shape[1]], input[:, target.shape[1] :]
         parts = {"segmentation": self.segmentation(input, target, weight)}
         if self.level_set is not None:
             label = torch.where(weight < _CERTAIN, _IGNORED, target.argmax(1, keepdim=True))
@@ -93,4 +103,6 @@ class MeanTeacherLoss(nn.Module):
             parts["mumford_shah"] = self.mumford_shah_weight * self.mumford_shah(
                 input, image, weight < _CERTAIN
             )
+        if self.distance is not None:
+            parts["distance"] = self.distance_weight * self.distance(phi, input, target, weight >= _CERTAIN)
         return parts

@@ -7,6 +7,7 @@ from .liver_lesion_cascade import InsideScaled, LesionStage, LiverLesionCascade,
 from .pyramid_pooling import PyramidPoolingHead
 from .resnet_weights import load_imagenet_weights
 from .shallow_fcn import ShallowFCN
+from .signed_distance_head import SignedDistanceHead
 from .space_to_depth_unet import SpaceToDepthUNet
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "PSPNet",
     "PyramidPoolingHead",
     "ShallowFCN",
+    "SignedDistanceHead",
     "SpaceToDepthUNet",
     "baseline_network",
     "load_imagenet_weights",
