@@ -33,6 +33,7 @@ from .geometry import (
     gradient_magnitude,
 )
 from .heaviside import HeavisideKind, dirac, dirac_derivative, heaviside
+from .region_competition import region_competition
 from .shape_prior import PoseGradient, canonical_prior, moments_pose, pose_gradient
 from .similarity import Similarity, rotation_matrix
 from .starts import checkerboard, intensity_start
@@ -76,6 +77,7 @@ __all__ = [
     "phase_labels",
     "phase_probabilities",
     "pose_gradient",
+    "region_competition",
     "reinitialize",
     "rotation_matrix",
     "scale_intensity",

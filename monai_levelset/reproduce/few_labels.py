@@ -19,7 +19,8 @@ from monai_levelset.reproduce.volumes import prepared, rows_over_seeds, scored_s
 
 LABELED = (3, 7)
 PATIENTS = 70
-PARTS = "mean teacher + level sets"
+LEVEL_SET = "supervised + level set"
+PARTS = "mean teacher + copy-paste + level set"
 #: Dice of the field with 3, 7 and all 70 patients labelled: supervised U-Net, bidirectional copy-paste.
 FIELD = {3: (0.478, 0.876), 7: (0.794, 0.888)}
 FIELD_ALL = 0.914
@@ -27,15 +28,15 @@ FIELD_ALL = 0.914
 
 @dataclass(frozen=True)
 class Row:
-    """One training of the table.
+    """A row of the table.
 
     Attributes:
-        labeled: number of labelled patients.
         stage: what is trained.
+        refined: whether the scored label maps are those of region competition.
     """
 
-    labeled: int
     stage: Stage
+    refined: bool = False
 
 
 def target(*, full: bool = False) -> Target:
@@ -45,21 +46,20 @@ def target(*, full: bool = False) -> Target:
 
 
 def rows(labeled: Sequence[int], patients: int) -> dict[str, Row]:
-    """Name -> training: for each number of labelled patients without and with the others' images, then all.
+    """Name -> row: for each number of labelled patients without and with the others' images, then all.
 
     Args:
         labeled: how many patients keep their labels.
         patients: how many there are; the last row has all their labels.
     """
     found = {}
-    for count in labeled:
-        part = {"labeled_fraction": count / patients}
-        found[f"{count} supervised"] = Row(
-            count, Stage(f"{count}-supervised", "few_labels_supervised", settings=part)
-        )
-        found[f"{count} {PARTS}"] = Row(count, Stage(f"{count}-mean-teacher", "", settings=part))
-    all_labels = Stage(f"{patients}-supervised", "few_labels_supervised")
-    found[f"{patients} supervised"] = Row(patients, all_labels)
+    for count in (*labeled, patients):
+        part = {} if count == patients else {"labeled_fraction": count / patients}
+        supervised = Stage(f"{count}-supervised", "few_labels_supervised", settings=part)
+        found[f"{count} supervised"] = Row(supervised)
+        found[f"{count} {LEVEL_SET}"] = Row(supervised, refined=True)
+        if count < patients:
+            found[f"{count} {PARTS}"] = Row(Stage(f"{count}-mean-teacher", "", settings=part), refined=True)
     return found
 
 
@@ -149,7 +149,7 @@ def _run_seed(
     found = {}
     for name, row in plan.items():
         train_last(what, row.stage, folder, data=data, seed=seed, epochs=epochs, settings={})
-        found[name] = scores(what, data, section, folder / row.stage.name)
+        found[name] = scores(what, data, section, folder / row.stage.name, refined=row.refined)
     return {"seed": seed, "folder": str(folder.relative_to(out)), "rows": found}
 
 

@@ -18,7 +18,7 @@ STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
 METRICS = ("dice", "iou", "hd95", "asd", "dice_rv", "dice_myo", "dice_lv", "missed")
 
 
-def scores(target: Target, data: Path, section: str, folder: Path) -> list[dict[str, Any]]:
+def scores(target: Target, data: Path, section: str, folder: Path, *, refined: bool) -> list[dict[str, Any]]:
     """Segment the volumes of a section with a finished network and score them on their own grids; done once.
 
     Args:
@@ -26,6 +26,8 @@ def scores(target: Target, data: Path, section: str, folder: Path) -> list[dict[
         data: folder of the data list.
         section: of it.
         folder: of the weights, `model.pt`; keeps the predictions and `scores-SECTION.json`.
+        refined: whether intensities compete for the voxels and the largest components are kept; else each
+            voxel has the network's most probable class.
 
     Returns:
         Per volume `id` and `METRICS`: the means over the structures, distances in voxels, and the number of
@@ -38,13 +40,17 @@ def scores(target: Target, data: Path, section: str, folder: Path) -> list[dict[
     bare = [str(item["id"]) for item in items if not item["labeled"]]
     if bare:
         raise DataError(f"{data}: {bare[0]} has no label to score against. Label it or take it out.")
-    done, weights = folder / f"scores-{section}.json", folder / "finished.json"
+    name = f"{section}-refined" if refined else section
+    done, weights = folder / f"scores-{name}.json", folder / "finished.json"
     key = [[str(item["id"]), str(item["image"])] for item in items] + [[weights.stat().st_mtime_ns]]
     if done.is_file() and read_json(done)["key"] == key:
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
     overrides = [f"{name}_inference" for name in target.overrides]
-    files = segment(target, items, folder / "model.pt", folder / f"predictions-{section}", *overrides)
+    settings = {} if refined else {"intensity_weight": 0}
+    files = segment(
+        target, items, folder / "model.pt", folder / f"predictions-{name}", *overrides, **settings
+    )
     cases = [_score(*pair) for pair in zip(items, files, strict=True)]
     write_json(done, {"key": key, "cases": cases})
     return cases

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.transforms import Transform
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Transform
 from torch import Tensor
+
+from monai_levelset.levelset import region_competition
 
 from .level_set_refinement import LevelSetRefinement
 
@@ -20,13 +23,16 @@ class MultiphaseRefinement(Transform):
     classes' probabilities exceeds 1/2, of which the largest component is kept, and evolves as in
     `LevelSetRefinement`: the log odds drive it, curvature smooths it. All evolve in one batch. Then they are
     painted in their order, a later one over an earlier one, and a structure that belongs `inside` another is
-    cut where it leaves that.
+    cut where it leaves that. With an `intensity_weight` the classes first compete for the voxels by the
+    intensities of the image, see `region_competition`; calls then need the image.
 
     Args:
         structures: per structure the classes it encloses; the first of them is painted.
         inside: structure -> the structure around it, by place in `structures`: the shape prior that the left
             ventricle lies inside the myocardium. None: no such pairs.
         wall: thickness at least, in pixels, of what is between the two.
+        intensity_weight: weight of the intensities beside the probabilities; 0: they do not count.
+        band: how far around the structures the background's intensities count, in pixels.
         kwargs: arguments of `LevelSetRefinement`.
 
     Raises:
@@ -51,11 +57,13 @@ class MultiphaseRefinement(Transform):
         *,
         inside: dict[int, int] | None = None,
         wall: float = 0.0,
+        intensity_weight: float = 0.0,
+        band: int = 10,
         **kwargs: Any,
     ) -> None:
         self.structures = [list(classes) for classes in structures]
         self.inside = {int(inner): int(outer) for inner, outer in (inside or {}).items()}
-        self.wall = wall
+        self.wall, self.intensity_weight, self.band = wall, intensity_weight, band
         self.refine = LevelSetRefinement(**{"min_peak": 0.5, **kwargs})
         painted = [classes[0] for classes in self.structures if classes]
         if len(painted) < len(self.structures) or len(set(painted)) < len(painted) or min(painted) < 1:
@@ -84,6 +92,10 @@ class MultiphaseRefinement(Transform):
     @torch.no_grad()
     def level_sets(self, probability: Tensor, image: Tensor | None = None) -> Tensor:
         """One level function per structure, `(B, S, *spatial)`, > 0 inside."""
+        if self.intensity_weight > 0:
+            if image is None:
+                raise ValueError("`intensity_weight` compares intensities of the image: pass the image too.")
+            probability = region_competition(probability, image, weight=self.intensity_weight, band=self.band)
         unions = torch.stack([probability[:, classes].sum(1) for classes in self.structures], 1)
         batch, count, *spatial = unions.shape
         images = None if image is None else image.repeat_interleave(count, 0)
@@ -91,3 +103,34 @@ class MultiphaseRefinement(Transform):
         for inner, outer in sorted(self.inside.items()):
             phi[:, inner] = torch.minimum(phi[:, inner], phi[:, outer] - self.wall)
         return phi
+
+
+class RegionCompetitiond(MapTransform):
+    """Dictionary form of `region_competition` for one image at a time, in a bundle's post-processing.
+
+    Args:
+        keys: keys of class probabilities `(K, *spatial)`, replaced.
+        image_key: key of the image on the same grid, of which the first channel counts.
+        allow_missing_keys: see MONAI.
+        kwargs: `weight`, `bins` and `band` of `region_competition`.
+
+    Example:
+        >>> pred = torch.tensor([0.4, 0.6]).view(2, 1, 1).expand(2, 8, 8)
+        >>> RegionCompetitiond("pred")({"pred": pred, "image": torch.rand(1, 8, 8)})["pred"].shape
+        torch.Size([2, 8, 8])
+    """
+
+    def __init__(
+        self, keys: KeysCollection, image_key: str = "image", allow_missing_keys: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.image_key, self.kwargs = image_key, kwargs
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Copy of the dictionary, with the probabilities after the competition."""
+        changed = dict(data)
+        image = changed[self.image_key][:1].to(torch.float32)[None]
+        for key in self.key_iterator(changed):
+            found = region_competition(changed[key][None], image.to(changed[key].device), **self.kwargs)
+            changed[key] = torch.zeros_like(changed[key], dtype=torch.float32) + found[0]
+        return changed

@@ -12,22 +12,32 @@ import pytest
 
 from monai_levelset.cli import main
 from monai_levelset.data import load_section
-from monai_levelset.reproduce.few_labels import PARTS, gap_closed, notes, rows, summarize, target
+from monai_levelset.reproduce.few_labels import LEVEL_SET, PARTS, gap_closed, notes, rows, summarize, target
 from monai_levelset.reproduce.few_labels_scores import METRICS
 from monai_levelset.reproduce.stages import budget, setting, training_set
 
 
 def test_rows_of_three_and_seven_patients() -> None:
     plan = rows([3, 7], 70)
-    assert list(plan) == ["3 supervised", f"3 {PARTS}", "7 supervised", f"7 {PARTS}", "70 supervised"]
-    assert len({row.stage.name for row in plan.values()}) == 5
-    assert [row.stage.settings.get("labeled_fraction", 1.0) for row in plan.values()] == [
-        3 / 70,
-        3 / 70,
-        0.1,
-        0.1,
-        1.0,
+    assert list(plan) == [
+        "3 supervised",
+        f"3 {LEVEL_SET}",
+        f"3 {PARTS}",
+        "7 supervised",
+        f"7 {LEVEL_SET}",
+        f"7 {PARTS}",
+        "70 supervised",
+        f"70 {LEVEL_SET}",
     ]
+    trainings = {row.stage.name: row.stage.settings.get("labeled_fraction", 1.0) for row in plan.values()}
+    assert trainings == {
+        "3-supervised": 3 / 70,
+        "3-mean-teacher": 3 / 70,
+        "7-supervised": 0.1,
+        "7-mean-teacher": 0.1,
+        "70-supervised": 1.0,
+    }
+    assert [name for name, row in plan.items() if not row.refined] == [f"{n} supervised" for n in (3, 7, 70)]
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -45,14 +55,11 @@ def _stage(plan: dict[str, Any]) -> Any:
     return plan[f"3 {PARTS}"].stage
 
 
-def run_of(*dice: float) -> dict[str, Any]:
-    """A seed with the Dice of one volume for the rows in order."""
-    names = rows([7], 70)
+def run_of(supervised: float, parts: float, all_labels: float) -> dict[str, Any]:
+    """A seed with the Dice of one volume per row."""
+    dice = {"7 supervised": supervised, f"7 {PARTS}": parts, "70 supervised": all_labels}
     return {
-        "rows": {
-            name: [{"id": "0", **dict.fromkeys(METRICS, value)}]
-            for name, value in zip(names, dice, strict=True)
-        }
+        "rows": {name: [{"id": "0", **dict.fromkeys(METRICS, dice.get(name, 0.0))}] for name in rows([7], 70)}
     }
 
 
@@ -107,7 +114,13 @@ def test_what_the_rows_train_on(data: Path, tmp_path: Path) -> None:
     for name, row in rows([1], 4).items():
         items = training_set(target(), row.stage, tmp_path / "seed0", data=tmp_path / "data", seed=0)
         counts[name] = (len(items), sum(item["labeled"] for item in items))
-    assert counts == {"1 supervised": (3, 3), f"1 {PARTS}": (12, 3), "4 supervised": (12, 12)}
+    assert counts == {
+        "1 supervised": (3, 3),
+        f"1 {LEVEL_SET}": (3, 3),
+        f"1 {PARTS}": (12, 3),
+        "4 supervised": (12, 12),
+        f"4 {LEVEL_SET}": (12, 12),
+    }
 
 
 @pytest.mark.slow
@@ -117,7 +130,7 @@ def test_a_small_run_and_a_test_part_alone(
     words = ["--out", str(tmp_path / "out"), "--seeds", "1", "--epochs", "1", "--labeled", "2"]
     assert main(["reproduce", "few-labels-acdc", "--data", str(data), *words]) == 0
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert list(summary["models"]) == ["2 supervised", f"2 {PARTS}", "4 supervised"]
+    assert list(summary["models"]) == list(rows([2], 4))
     assert summary["command"].endswith("--labeled 2")
     assert set(summary["models"]["4 supervised"]) == set(METRICS)
     assert summary["models"]["4 supervised"]["dice"]["mean"] > 0.5
