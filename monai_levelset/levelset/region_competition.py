@@ -23,7 +23,8 @@ def region_competition(
     It is the data term of region competition (Zhu and Yuille, PAMI 1996) with histograms instead of normal
     densities (Kim et al., IEEE TIP 2005), and with p as prior. The log odds of p' are what drives a level set
     in `RegionForce`. The background is judged by its surroundings of the other classes only: what lies far
-    away, such as other organs, tells nothing about the contour.
+    away, such as other organs, tells nothing about the contour. Each bin gets one count more, so that a class
+    of few voxels cannot claim others by them.
 
     Args:
         probability: p `(B, K, *spatial)`, 2D or 3D; the first class is the background.
