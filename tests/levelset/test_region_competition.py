@@ -88,7 +88,7 @@ def test_a_constant_image_tells_nothing(value: float) -> None:
     p = torch.rand(1, 2, 30, 30).softmax(1)
     p[:, 0], p[:, 1] = p.amax(1), p.amin(1)
     found = region_competition(p, torch.full((1, 1, 30, 30), value), band=30)
-    assert float((found - p).abs().max()) < 0.01
+    assert float((found - p).abs().max()) < 0.02
 
 
 def test_a_volume_has_one_histogram_and_its_band_lies_in_the_slices() -> None:
