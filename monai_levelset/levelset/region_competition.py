@@ -35,7 +35,8 @@ def region_competition(
             along the last axis.
 
     Returns:
-        p', of the same shape, in float32 or wider. Where nothing but background is found it is p.
+        p', of the same shape, in float32 or wider. Where no voxel is foreground, the background claims no
+        intensity, which favours a class that is unsure everywhere.
 
     Raises:
         ValueError: the shapes do not fit, or a number is out of range.

@@ -85,10 +85,19 @@ def test_unit_and_offset_of_the_image_do_not_matter() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 3.5])
 def test_a_constant_image_tells_nothing(value: float) -> None:
-    p = torch.rand(1, 2, 30, 30).softmax(1)
-    p[:, 0], p[:, 1] = p.amax(1), p.amin(1)
+    p = (2 * torch.randn(1, 2, 30, 30, generator=torch.Generator().manual_seed(0))).softmax(1)
     found = region_competition(p, torch.full((1, 1, 30, 30), value), band=30)
     assert float((found - p).abs().max()) < 0.02
+
+
+def test_without_foreground_the_background_claims_no_intensity() -> None:
+    """An unsure object that is nowhere above 1/2 is found where it is as bright as its likeliest voxels."""
+    inside, image = disc()
+    guess = torch.where(inside, 0.4, 0.001)[None, None]
+    p = torch.cat([1 - guess, guess], 1)
+    found = region_competition(p, image[None, None])[0, 1] > 0.5
+    assert int((found & inside).sum()) > 0.9 * int(inside.sum())
+    assert int((found & ~inside).sum()) == 0
 
 
 def test_a_volume_has_one_histogram_and_its_band_lies_in_the_slices() -> None:
