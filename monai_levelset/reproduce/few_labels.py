@@ -96,7 +96,7 @@ def reproduce_few_labels(
     what = target(full=full)
     folder = prepared(what, data, out)
     section = scored_section(folder)
-    patients = _training_patients(folder, out)
+    patients = training_patients(folder, out)
     counts = LABELED if labeled is None else (labeled,)
     if patients <= max(counts):
         raise ValueError(
@@ -122,7 +122,7 @@ def reproduce_few_labels(
     return summary
 
 
-def _training_patients(data: Path, out: Path) -> int:
+def training_patients(data: Path, out: Path) -> int:
     """How many patients there are to train on; where the data have none, the finished trainings tell."""
     if read_json(data / "datalist.json").get("training"):
         return len({_name(item) for item in load_section(data, "training") if item["labeled"]})

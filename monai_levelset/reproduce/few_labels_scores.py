@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
 METRICS = ("dice", "iou", "hd95", "asd", "dice_rv", "dice_myo", "dice_lv", "missed")
 
 
-def scores(target: Target, data: Path, section: str, folder: Path, *, refined: bool) -> list[dict[str, Any]]:
+def scores(
+    target: Target,
+    data: Path,
+    section: str,
+    folder: Path,
+    *,
+    refined: bool,
+    settings: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
     """Segment the volumes of a section with a finished network and score them on their own grids; done once.
 
     Args:
@@ -28,6 +37,7 @@ def scores(target: Target, data: Path, section: str, folder: Path, *, refined: b
         folder: of the weights, `model.pt`; keeps the predictions and `scores-SECTION.json`.
         refined: whether intensities compete for the voxels and the largest components are kept; else each
             voxel has the network's most probable class.
+        settings: further entries of the inference's configuration.
 
     Returns:
         Per volume `id` and `METRICS`: the means over the structures, distances in voxels, and the number of
@@ -47,10 +57,8 @@ def scores(target: Target, data: Path, section: str, folder: Path, *, refined: b
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
     overrides = [f"{name}_inference" for name in target.overrides]
-    settings = {} if refined else {"intensity_weight": 0}
-    files = segment(
-        target, items, folder / "model.pt", folder / f"predictions-{name}", *overrides, **settings
-    )
+    changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
+    files = segment(target, items, folder / "model.pt", folder / f"predictions-{name}", *overrides, **changed)
     cases = [_score(*pair) for pair in zip(items, files, strict=True)]
     write_json(done, {"key": key, "cases": cases})
     return cases

@@ -9,12 +9,25 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.bundle import ConfigParser
 
 from monai_levelset.cli import main
 from monai_levelset.data import load_section
-from monai_levelset.reproduce.few_labels import LEVEL_SET, PARTS, gap_closed, notes, rows, summarize, target
+from monai_levelset.reproduce.few_labels import (
+    LEVEL_SET,
+    PARTS,
+    gap_closed,
+    notes,
+    rows,
+    summarize,
+    target,
+    training_patients,
+)
+from monai_levelset.reproduce.few_labels_ablation import changes
 from monai_levelset.reproduce.few_labels_scores import METRICS
 from monai_levelset.reproduce.stages import budget, setting, training_set
+from monai_levelset.reproduce.targets import config_files
 
 
 def test_rows_of_three_and_seven_patients() -> None:
@@ -177,7 +190,28 @@ def test_one_image_under_two_names_is_one_patient_but_counts_as_two(tmp_path: Pa
         source = data / kind / "patient001_frame01.nii.gz"
         (data / kind / "patient003_frame01.nii.gz").write_bytes(source.read_bytes())
     assert main(["prepare", "acdc", str(data), str(tmp_path / "prepared")]) == 0
-    from monai_levelset.reproduce.few_labels import _training_patients
-
     assert len({item["patient"] for item in load_section(tmp_path / "prepared", "training")}) == 2
-    assert _training_patients(tmp_path / "prepared", tmp_path) == 3
+    assert training_patients(tmp_path / "prepared", tmp_path) == 3
+
+
+def test_every_change_of_the_ablation_is_a_configuration_that_can_be_built(tmp_path: Path) -> None:
+    what = target()
+    row = rows([7], 70)[f"7 {PARTS}"]
+    networks, trainings = {}, {}
+    for name, change in changes(what, row).items():
+        parser = ConfigParser()
+        parser.read_config(what.files(row.stage.override))
+        parser.update(dict(change.training))
+        loss = parser.get_parsed_content("loss")
+        network = networks[name] = parser.get_parsed_content("network_def").eval()
+        parser.get_parsed_content("train#pseudo_label")
+        inference = ConfigParser()
+        inference.read_config(config_files(what.folder, "few_labels_inference", base="inference"))
+        inference.update(dict(change.inference))
+        inference.get_parsed_content("network_def").load_state_dict(network.state_dict())
+        scores = network.train()(torch.zeros(2, 1, 32, 32))
+        target_, weight = torch.ones(2, 4, 32, 32) / 4, torch.ones(2, 1, 32, 32)
+        assert torch.isfinite(loss(scores, target_, weight, torch.rand(2, 1, 32, 32)))
+        trainings.setdefault(change.stage, change.training)
+        assert trainings[change.stage] == change.training
+    assert networks["+ signed distances"](torch.zeros(2, 1, 32, 32)).shape[1] == 7
