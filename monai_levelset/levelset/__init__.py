@@ -7,6 +7,7 @@ value per spatial axis in tensor order.
 from __future__ import annotations
 
 from .classical import chan_vese, drlse, geodesic_active_contour, multiphase_chan_vese, scale_intensity
+from .components import largest_components
 from .deep import deep_level_set
 from .distance import reinitialize, signed_distance
 from .evolve import EvolutionDivergedError, EvolutionResult, ResultCode, evolve
@@ -72,6 +73,7 @@ __all__ = [
     "gradient_magnitude",
     "heaviside",
     "intensity_start",
+    "largest_components",
     "moments_pose",
     "multiphase_chan_vese",
     "phase_labels",

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, Transform
-from monai.transforms.utils import get_largest_connected_component_mask
 from torch import Tensor
 
 from monai_levelset.levelset import (
@@ -22,6 +21,7 @@ from monai_levelset.levelset import (
     edge_indicator,
     evolve,
     heaviside,
+    largest_components,
     signed_distance,
 )
 
@@ -148,8 +148,7 @@ class LevelSetRefinement(Transform):
         level = probability.flatten(1).median(1).values.view_as(peak)
         threshold = torch.where(peak > 0.5, 0.5, (level + peak) / 2)
         mask = (probability > threshold) & (peak > self.min_peak)
-        kept = [get_largest_connected_component_mask(item, connectivity=1) for item in mask]
-        return torch.stack([torch.as_tensor(item) for item in kept]).to(probability)
+        return largest_components(mask).to(probability)
 
     def forces(self, probability: Tensor, image: Tensor | None = None) -> list[Force | StatefulForce]:
         """The three forces for these probabilities."""

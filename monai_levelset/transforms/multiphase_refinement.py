@@ -99,7 +99,12 @@ class MultiphaseRefinement(Transform):
         unions = torch.stack([probability[:, classes].sum(1) for classes in self.structures], 1)
         batch, count, *spatial = unions.shape
         images = None if image is None else image.repeat_interleave(count, 0)
-        phi = self.refine.level_set(unions.reshape(-1, 1, *spatial), images).view(batch, count, *spatial)
+        unions = unions.reshape(-1, 1, *spatial)
+        if self.refine.steps == 0 and self.wall == 0:  # nothing needs distances
+            phi = 2 * self.refine.initial_mask(unions) - 1
+        else:
+            phi = self.refine.level_set(unions, images)
+        phi = phi.view(batch, count, *spatial)
         for inner, outer in sorted(self.inside.items()):
             phi[:, inner] = torch.minimum(phi[:, inner], phi[:, outer] - self.wall)
         return phi
