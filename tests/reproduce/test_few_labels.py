@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
@@ -28,6 +26,7 @@ from monai_levelset.reproduce.few_labels_ablation import changes
 from monai_levelset.reproduce.few_labels_scores import METRICS
 from monai_levelset.reproduce.stages import budget, setting, training_set
 from monai_levelset.reproduce.targets import config_files
+from tests.hearts import write_hearts
 
 
 def test_rows_of_three_and_seven_patients() -> None:
@@ -84,35 +83,6 @@ def test_the_gap_is_that_of_the_means() -> None:
     assert "- 7 labelled: 50% (the field's best 78%, from 0.794 to 0.888 of 0.914)" in text
     assert "Command: `the command`" in text
     assert gap_closed(0.9, 0.8, 0.9) == 0.0
-
-
-def heart(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A small volume of three slices with a cavity, a muscle around it and another cavity beside them."""
-    random = np.random.default_rng(seed)
-    x, y = np.mgrid[:40, :48]
-    centre = random.uniform(17, 23), random.uniform(21, 27)
-    radius = np.hypot(x - centre[0], y - centre[1])
-    label = np.where(radius < 9, 2, 0)
-    label = np.where(radius < 6, 3, label)
-    label = np.where((np.hypot(x - centre[0] + 12, (y - centre[1]) / 1.5) < 5) & (label == 0), 1, label)
-    image = np.choose(label, [60, 160, 90, 180]) + random.normal(0, 8, label.shape)
-    volumes = (np.repeat(array[..., None], 3, -1) for array in (image, label))
-    image, label = (np.clip(volume, 0, 255).astype(np.uint8) for volume in volumes)
-    return image, label
-
-
-def write_hearts(folder: Path, **sections: list[int]) -> Path:
-    """The flat layout of the few-label benchmarks."""
-    for kind in ("images", "labels"):
-        (folder / kind).mkdir(parents=True)
-    splits: dict[str, list[str]] = {}
-    for section, patients in sections.items():
-        splits[section] = [f"patient{patient:03d}_frame01" for patient in patients]
-        for patient, name in zip(patients, splits[section], strict=True):
-            for kind, values in zip(("images", "labels"), heart(patient), strict=True):
-                nib.save(nib.Nifti1Image(values, np.eye(4)), folder / kind / f"{name}.nii.gz")
-    (folder / "splits.json").write_text(json.dumps(splits))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,127 @@
+"""The few-label configuration of the left-ventricle bundle: training, resuming, label maps of volumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from monai_levelset.data import prepare
+from monai_levelset.metrics import case_metrics
+from monai_levelset.prediction import predict
+from monai_levelset.reproduce.targets import config_files
+from tests.hearts import write_hearts
+
+from .common import reason, run_workflow
+from .lv import LV_BUNDLE
+
+STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
+SMALL: dict[str, Any] = {"image_size": [48, 48], "log_interval": 1}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four patients of three slices to train on, of whom one or more are labelled, and one for validation."""
+    folder = tmp_path_factory.mktemp("few")
+    write_hearts(folder / "source", train=[1, 2, 3, 4], val=[5])
+    prepare("acdc", folder / "source", folder / "data")
+    return folder / "data"
+
+
+def train(data: Path, folder: Path, *overrides: str, **changes: Any) -> Any:
+    folders = {"dataset_dir": data, "ckpt_dir": folder / "models", "output_dir": folder / "eval"}
+    settings = {**SMALL, **folders, "cache_dir": data / "cache", **changes}
+    return run_workflow(LV_BUNDLE, "train", "few_labels", *overrides, run_id="training", **settings)
+
+
+@pytest.mark.parametrize("overrides", [(), ("few_labels_supervised",)])
+def test_an_interrupted_training_goes_on_bit_for_bit(
+    data: Path, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    """Network and teacher; the ramp, too, goes on where it was."""
+    settings = {"labeled_fraction": 0.5, "max_updates": 80, "batch_size": 4}
+
+    def states(name: str, **more: Any) -> dict[str, Any]:
+        train(data, tmp_path / name, *overrides, **{**settings, **more})
+        found: dict[str, Any] = torch.load(tmp_path / name / "eval/checkpoint.pt", weights_only=True)
+        return {**found["model"], **found["teacher"]}
+
+    whole = states("whole", max_epochs=2)
+    begun = states("parts", max_epochs=1)
+    assert any(not torch.equal(begun[name], whole[name]) for name in whole)
+    resumed = states("parts", max_epochs=2, resume=True)
+    assert resumed.keys() == whole.keys()
+    assert [name for name, values in whole.items() if not torch.equal(resumed[name], values)] == []
+
+
+def test_what_is_kept_is_the_teacher(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path, labeled_fraction=0.5, max_epochs=1)
+    kept = torch.load(tmp_path / "models/model.pt", weights_only=True)
+    checkpoint = torch.load(tmp_path / "eval/checkpoint.pt", weights_only=True)
+    teacher = {name.removeprefix("module."): values for name, values in checkpoint["teacher"].items()}
+    assert all(torch.equal(values, teacher[name]) for name, values in kept.items())
+    assert any(not torch.equal(values, checkpoint["model"][name]) for name, values in kept.items())
+
+
+@pytest.mark.slow
+def test_hearts_are_learned_from_two_labels_and_label_maps_have_the_images_grid(
+    data: Path, tmp_path: Path
+) -> None:
+    train(data, tmp_path, labeled_fraction=0.5, max_updates=150, log_interval=50)
+    write_hearts(tmp_path / "test", test=[11, 12])
+    images = tmp_path / "test/images"
+    turned = nib.as_closest_canonical(nib.load(images / "patient011_frame01.nii.gz")).slicer[::-1, :, :]
+    nib.save(turned, images / "turned.nii.gz")
+    report = predict(
+        LV_BUNDLE,
+        images,
+        tmp_path / "out",
+        overrides="few_labels_inference",
+        checkpoint=tmp_path / "models/model.pt",
+        settings={"image_size": [48, 48]},
+    )
+    for case in report["cases"]:
+        image = nib.load(images / f"{case['id']}.nii.gz")
+        found = nib.load(tmp_path / "out" / case["files"][0])
+        assert found.shape == image.shape
+        assert np.allclose(found.affine, image.affine)
+        if case["id"] == "turned":
+            continue
+        truth = np.asarray(nib.load(tmp_path / f"test/labels/{case['id']}.nii.gz").dataobj)
+        metrics = case_metrics(np.asarray(found.dataobj), truth, labels=STRUCTURES, distances=False)
+        assert metrics["dice"] > 0.8
+        assert metrics["missed"] == 0
+
+
+@pytest.mark.parametrize("overrides", [("few_labels",), ("few_labels", "few_labels_full")])
+def test_training_and_inference_agree(overrides: tuple[str, ...]) -> None:
+    training, inference = ConfigParser(), ConfigParser()
+    training.read_config(config_files(LV_BUNDLE, *overrides))
+    inference.read_config(
+        config_files(LV_BUNDLE, *(f"{name}_inference" for name in overrides), base="inference")
+    )
+    for name in ("network_def", "image_size", "classes"):
+        assert training[name] == inference[name]
+    network = inference.get_parsed_content("network_def")
+    assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 4, 64, 64)
+
+
+def test_the_full_configuration_is_the_field_s(tmp_path: Path) -> None:
+    parser = ConfigParser()
+    parser.read_config(config_files(LV_BUNDLE, "few_labels", "few_labels_full"))
+    assert [parser[name] for name in ("max_updates", "batch_size", "image_size")] == [30000, 24, [256, 256]]
+    assert parser["amp"] is True
+    weights = sum(p.numel() for p in parser.get_parsed_content("network_def").parameters())
+    assert 1.5e6 < weights < 2.5e6
+
+
+def test_a_label_beyond_the_classes_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        train(data, tmp_path, classes=3)
+    assert "patient" in reason(caught.value)
+    assert "unexpected label values 3" in reason(caught.value)
