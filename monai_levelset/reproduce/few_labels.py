@@ -11,7 +11,8 @@ from typing import Any
 from monai_levelset.data import load_section
 from monai_levelset.report import write_json, write_tables, write_text
 from monai_levelset.report.origin import versions
-from monai_levelset.reproduce.few_labels_scores import METRICS, scores
+from monai_levelset.reproduce.few_labels_figure import write_figure
+from monai_levelset.reproduce.few_labels_scores import METRICS, predictions, scores
 from monai_levelset.reproduce.seeds import command_line, run_seeds
 from monai_levelset.reproduce.stages import read_json
 from monai_levelset.reproduce.targets import Stage, Target
@@ -118,8 +119,20 @@ def reproduce_few_labels(
     write_tables(out, summary["models"], METRICS)
     table = out / "table.md"
     write_text(table, table.read_text() + notes(summary))
+    _draw(folder, section, plan, out, runs[0])
     print(table.read_text(), end="")
     return summary
+
+
+def _draw(data: Path, section: str, plan: Mapping[str, Row], out: Path, run: Mapping[str, Any]) -> None:
+    """`models.png`: the last number of labels without and with unlabelled images, and all labels."""
+    names = [name for name in plan if not name.endswith(LEVEL_SET)][-3:]
+    folders = {
+        name: predictions(out / run["folder"] / plan[name].stage.name, section, refined=plan[name].refined)
+        for name in names
+    }
+    items = load_section(data, section)
+    write_figure(out / "models.png", items, {name: run["rows"][name] for name in names}, folders)
 
 
 def training_patients(data: Path, out: Path) -> int:

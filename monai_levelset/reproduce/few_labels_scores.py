@@ -50,7 +50,7 @@ def scores(
     bare = [str(item["id"]) for item in items if not item["labeled"]]
     if bare:
         raise DataError(f"{data}: {bare[0]} has no label to score against. Label it or take it out.")
-    name = f"{section}-refined" if refined else section
+    name = _name(section, refined)
     done, weights = folder / f"scores-{name}.json", folder / "finished.json"
     key = [[str(item["id"]), str(item["image"])] for item in items] + [[weights.stat().st_mtime_ns]]
     if done.is_file() and read_json(done)["key"] == key:
@@ -58,10 +58,26 @@ def scores(
         return found
     overrides = [f"{name}_inference" for name in target.overrides]
     changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
-    files = segment(target, items, folder / "model.pt", folder / f"predictions-{name}", *overrides, **changed)
+    files = segment(
+        target,
+        items,
+        folder / "model.pt",
+        predictions(folder, section, refined=refined),
+        *overrides,
+        **changed,
+    )
     cases = [_score(*pair) for pair in zip(items, files, strict=True)]
     write_json(done, {"key": key, "cases": cases})
     return cases
+
+
+def predictions(folder: Path, section: str, *, refined: bool) -> Path:
+    """Where `scores` keeps the label maps of a network's folder."""
+    return folder / f"predictions-{_name(section, refined)}"
+
+
+def _name(section: str, refined: bool) -> str:
+    return f"{section}-refined" if refined else section
 
 
 def _score(item: Item, file: Path) -> dict[str, Any]:

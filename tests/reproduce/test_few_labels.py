@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +189,26 @@ def test_every_change_of_the_ablation_is_a_configuration_that_can_be_built(tmp_p
         trainings.setdefault(change.stage, change.training)
         assert trainings[change.stage] == change.training
     assert networks["+ signed distances"](torch.zeros(2, 1, 32, 32)).shape[1] == 7
+
+
+@pytest.mark.slow
+def test_a_training_in_pieces(data: Path, tmp_path: Path) -> None:
+    """As a job that may only run for minutes: stopped by SIGTERM, and the same command again."""
+    words = ["--data", str(data), "--out", str(tmp_path), "--seeds", "1", "--epochs", "1", "--labeled", "2"]
+    command = [sys.executable, "-m", "monai_levelset.cli", "reproduce", "few-labels-acdc", *words]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(
+        command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("update 30/60"):
+                process.send_signal(signal.SIGTERM)
+    assert process.returncode == 130
+    again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
+    assert again.returncode == 0, again.stderr
+    finished = json.loads((tmp_path / "runs/seed0/2-supervised/finished.json").read_text())
+    assert finished["resumed"] is True
+    first = next(line for line in again.stderr.splitlines() if line.startswith("update "))
+    assert first.startswith("update 40/60")
+    assert (tmp_path / "models.png").stat().st_size > 5000
