@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..levelset.distance import signed_distance
 from ..levelset.precision import plain, wide
+
+_distance = torch.compiler.disable(signed_distance)  # OpenCV and SciPy cannot be traced
 
 
 class SignedDistanceLoss(nn.Module):
@@ -27,7 +30,6 @@ class SignedDistanceLoss(nn.Module):
         ValueError: a number is out of range.
 
     Example:
-        >>> import torch
         >>> target = torch.zeros(1, 2, 8, 8)
         >>> target[:, 1, 2:6, 2:6], target[:, 0] = 1, 1 - target[:, 1]
         >>> phi = signed_distance(target[:, 1:]) / 10
@@ -64,7 +66,7 @@ class SignedDistanceLoss(nn.Module):
                 f"the first channel, got {tuple(target.shape)} and {tuple(phi.shape)}."
             )
         masks = plain(target)[:, 1:].flatten(0, 1).unsqueeze(1) > 0.5
-        distance = signed_distance(masks).view_as(phi).to(phi)
+        distance = _distance(masks).view_as(phi).to(phi)
         error = (phi - (distance / self.reach).clamp(-1, 1)).square() * labeled
         learned = error.sum() / (labeled.sum() * phi.shape[1]).clamp_min(1)
         agreed = ((self.steepness * phi).sigmoid() - probability).square().mean()

@@ -55,15 +55,15 @@ class WeightedDiceCELoss(nn.Module):
         Raises:
             ValueError: the shapes do not fit.
         """
-        scores, target = wide(input), plain(target)
-        if weight is None:
-            weight = torch.ones_like(scores[:, :1])
+        scores = wide(input)
+        target = plain(target).to(scores.dtype)
+        weight = torch.ones_like(scores[:, :1]) if weight is None else plain(weight).to(scores.dtype)
         if target.shape != scores.shape or weight.shape != scores[:, :1].shape:
             raise ValueError(
                 f"Scores {tuple(scores.shape)} need class probabilities of the same shape and weights with "
                 f"one channel, got {tuple(target.shape)} and {tuple(weight.shape)}."
             )
-        logs, weight = scores.log_softmax(1), plain(weight)
+        logs = scores.log_softmax(1)
         over = [0, *range(2, scores.ndim)]
         cross_entropy = -(weight * target * logs).sum() / weight.numel()
         p = logs.exp()

@@ -74,6 +74,35 @@ def semi_supervised(logits: Tensor, label: Tensor, image: Tensor) -> Tensor:
     return criterion(logits, label, image, [1, 0])
 
 
+def classes_of(label: Tensor, count: int) -> Tensor:
+    """One channel per class."""
+    return torch.zeros(len(label), count, *label.shape[2:]).scatter_(1, label.long(), 1).to(label)
+
+
+def trust(label: Tensor) -> Tensor:
+    """Weights: a person labelled the first item."""
+    return torch.stack(
+        [torch.full_like(item, 1.0 - 0.6 * i, dtype=torch.float32) for i, item in enumerate(label)]
+    )
+
+
+def weighted(logits: Tensor, label: Tensor, weight: Tensor) -> Tensor:
+    return losses.WeightedDiceCELoss()(logits, classes_of(label, 3), weight)
+
+
+def mean_teacher(logits: Tensor, label: Tensor, image: Tensor) -> Tensor:
+    criterion = losses.MeanTeacherLoss(
+        level_set=losses.LevelSetLoss(softmax=True, ignore_index=255),
+        mumford_shah=losses.MumfordShahLoss(softmax=True),
+    )
+    return criterion(logits, classes_of(label, 3), trust(label), image)
+
+
+def signed_distances(logits: Tensor, label: Tensor, _: Tensor) -> Tensor:
+    criterion = losses.SignedDistanceLoss(reach=3, steepness=5)
+    return criterion(logits[:, 3:], logits[:, :3], classes_of(label, 3), trust(label) == 1)
+
+
 CASES = {
     "LevelSetLoss": Case(level_set(softmax=True), channels=3, classes=3, zero=True),
     "LevelSetLoss, sigmoid": Case(level_set(sigmoid=True, per_voxel=True), channels=1, zero=True),
@@ -88,6 +117,9 @@ CASES = {
         along=picture,
         zero=True,
     ),
+    "MeanTeacherLoss": Case(mean_teacher, channels=3, classes=3, along=picture, fullgraph=False),
+    "SignedDistanceLoss": Case(signed_distances, channels=5, classes=3, fullgraph=False),
+    "WeightedDiceCELoss": Case(weighted, channels=3, classes=3, along=trust),
     "SemiSupervisedLoss": Case(semi_supervised, channels=2, along=picture, fullgraph=False),
 }
 
