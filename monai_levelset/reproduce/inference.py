@@ -14,21 +14,15 @@ from monai_levelset.data.readers.files import strip_suffix
 from monai_levelset.reproduce.targets import Target, config_files
 
 
-def segment(
-    target: Target, items: Sequence[Item], weights: Path, out: Path, *overrides: str, **settings: Any
-) -> list[Path]:
-    """Write the label map of every item of one file.
+def infer(target: Target, weights: Path, out: Path, *overrides: str, **settings: Any) -> None:
+    """Run a bundle's inference with these weights.
 
     Args:
         target: whose bundle it is.
-        items: of the data list.
         weights: of the network.
         out: folder of the label maps.
         overrides: names of the configuration files that are laid over `inference.json`.
-        settings: further entries of the configuration.
-
-    Returns:
-        The label maps, in the order of the items.
+        settings: further entries of the configuration, such as what to segment.
     """
     workflow = ConfigWorkflow(
         config_file=config_files(target.folder, *overrides, base="inference"),
@@ -38,12 +32,27 @@ def segment(
         bundle_root=str(target.folder),
         output_dir=str(out),
         checkpoint=str(weights),
-        dataset_dir=str(Path(items[0]["image"]).parent),
-        datalist=[str(item["image"]) for item in items],
         **settings,
     )
     workflow.initialize()
     workflow.run()
     workflow.finalize()
+
+
+def segment(
+    target: Target, items: Sequence[Item], weights: Path, out: Path, *overrides: str, **settings: Any
+) -> list[Path]:
+    """Write the label map of every item of one file; see `infer`.
+
+    Returns:
+        The label maps, in the order of the items.
+    """
+    images = [Path(item["image"]) for item in items]
+    settings = {
+        "dataset_dir": str(images[0].parent),
+        "datalist": [str(image) for image in images],
+        **settings,
+    }
+    infer(target, weights, out, *overrides, **settings)
     files = find_files(out)
-    return [files[strip_suffix(Path(item["image"]))] for item in items]
+    return [files[strip_suffix(image)] for image in images]

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
-
 from monai_levelset.data import DataError, load_section, prepare
 from monai_levelset.data.cache_folders import item_paths
 from monai_levelset.data.datalist import SECTIONS, Item
@@ -16,9 +14,10 @@ from monai_levelset.data.readers.brats import sequence_of
 from monai_levelset.metrics import case_metrics, check_same_grid
 from monai_levelset.metrics.volume import load_label
 from monai_levelset.report import write_json
+from monai_levelset.reproduce.inference import infer
 from monai_levelset.reproduce.seeds import over_seeds
 from monai_levelset.reproduce.stages import budget, read_json, train
-from monai_levelset.reproduce.targets import Stage, Target, config_files
+from monai_levelset.reproduce.targets import Stage, Target
 
 METRICS = ("dice", "precision", "recall", "iou")
 #: What `--epochs` is a part of: with so many, trainings have the bundle's number of updates.
@@ -125,7 +124,8 @@ def scores(
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
     predictions = folder / f"predictions-{section}"
-    _infer(target, items, folder / "model.pt", predictions, settings)
+    listed = [{"image": item["image"], "id": item["id"]} for item in items]
+    infer(target, folder / "model.pt", predictions, cases=listed, **settings)
     cases = [_score(item, predictions) for item in items]
     write_json(done, {"items": key, "cases": cases})
     return cases
@@ -163,25 +163,6 @@ def gain_line(ratio: str, found: Mapping[str, Any]) -> str:
     """
     each = ", ".join(f"{value:+.3f}" for value in found["seeds"])
     return f"- {ratio} of the labels: {found['mean']:+.3f} ({each})"
-
-
-def _infer(
-    target: Target, items: Sequence[Item], weights: Path, out: Path, settings: Mapping[str, Any]
-) -> None:
-    workflow = ConfigWorkflow(
-        config_file=config_files(target.folder, base="inference"),
-        meta_file=None,
-        logging_file=None,
-        workflow_type="infer",
-        bundle_root=str(target.folder),
-        output_dir=str(out),
-        checkpoint=str(weights),
-        cases=[{"image": item["image"], "id": item["id"]} for item in items],
-        **settings,
-    )
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
 
 
 def _score(item: Item, predictions: Path) -> dict[str, Any]:
