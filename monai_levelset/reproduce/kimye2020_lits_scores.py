@@ -21,7 +21,7 @@ def scores(target: Target, data: Path, folder: Path) -> list[dict[str, Any]]:
     """Segment the test volumes with a finished cascade and score them on their own grids; done once.
 
     Args:
-        target: whose bundle it is; of its overrides, those of the training of one network do not count.
+        target: the lesion's, whose bundle it is and whose overrides the inference gets too.
         data: folder of the data list.
         folder: of the weights, `model.pt`; keeps the predictions and `scores.json`.
 
@@ -40,7 +40,7 @@ def scores(target: Target, data: Path, folder: Path) -> list[dict[str, Any]]:
     if done.is_file() and read_json(done)["key"] == key:
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
-    files = segment(target, items, folder / "model.pt", folder / "predictions", *target.overrides[1:])
+    files = segment(target, items, folder / "model.pt", folder / "predictions", *target.overrides)
     cases = [_score(*pair) for pair in zip(items, files, strict=True)]
     write_json(done, {"key": key, "cases": cases})
     return cases
