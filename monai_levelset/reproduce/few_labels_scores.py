@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from monai_levelset.metrics.volume import load_label
 from monai_levelset.report import write_json
 from monai_levelset.reproduce.inference import segment
 from monai_levelset.reproduce.stages import read_json
-from monai_levelset.reproduce.targets import Target
+from monai_levelset.reproduce.targets import Target, config_files
 
 STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
 METRICS = ("dice", "iou", "hd95", "asd", "dice_rv", "dice_myo", "dice_lv", "missed")
@@ -28,7 +29,9 @@ def scores(
     refined: bool,
     settings: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Segment the volumes of a section with a finished network and score them on their own grids; done once.
+    """Segment the volumes of a section with a finished network and score them on their own grids.
+
+    Done once for the same volumes, network and configuration files.
 
     Args:
         target: whose bundle it is; `inference.json` gets the overrides of the same names with `_inference`.
@@ -52,11 +55,15 @@ def scores(
         raise DataError(f"{data}: {bare[0]} has no label to score against. Label it or take it out.")
     name = _name(section, refined)
     done, weights = folder / f"scores-{name}.json", folder / "finished.json"
-    key = [[str(item["id"]), str(item["image"])] for item in items] + [[weights.stat().st_mtime_ns]]
+    overrides = [f"{name}_inference" for name in target.overrides]
+    configuration = [
+        Path(file).read_text() for file in config_files(target.folder, *overrides, base="inference")
+    ]
+    key = [[str(item["id"]), str(item["image"])] for item in items]
+    key.append([str(weights.stat().st_mtime_ns), sha256("".join(configuration).encode()).hexdigest()])
     if done.is_file() and read_json(done)["key"] == key:
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
-    overrides = [f"{name}_inference" for name in target.overrides]
     changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
     files = segment(
         target,
