@@ -33,6 +33,7 @@ def test_the_command_knows_every_target() -> None:
         module, name = place.split(":")
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
         more = ["weights"] if target.startswith("zheng2020") else []
+        more += ["labeled", "full"] if target.startswith("few-labels") else []
         assert list(parameters)[1:] == ["data", "out", "seeds", "epochs", "jobs", *more]
 
 
