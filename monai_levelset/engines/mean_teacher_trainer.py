@@ -97,8 +97,9 @@ class MeanTeacherTrainer(UpdateTrainer):
         image, label = self.on_device(batchdata[Keys.IMAGE]), self.on_device(batchdata[Keys.LABEL])
         labeled = torch.as_tensor(batchdata.get("labeled", [1] * len(image))).reshape(-1)
         weight = labeled.to(image, non_blocking=True).reshape(-1, 1, 1, 1).expand_as(label[:, :1])
+        label = torch.where(weight > 0, label.to(image), 0)
         label = self._labelled_by_teacher(
-            image, torch.cat([label.to(image), weight], 1), (labeled < 0.5).nonzero()[:, 0]
+            image, torch.cat([label, weight], 1), (labeled < 0.5).nonzero()[:, 0]
         )
         classes = label.shape[1] - 1
 

@@ -29,7 +29,7 @@ def region_competition(
     Args:
         probability: p `(B, K, *spatial)`, 2D or 3D; the first class is the background.
         image: I `(B, 1, *spatial)`, in any unit; each item has histograms of its own.
-        weight: 0 gives p back.
+        weight: 0 gives p back, but for a floor of 0.001 under each class.
         bins: of the histograms, between the least and the largest intensity of an item.
         band: how far the background counts around the other classes, in voxels; of volumes within the slices
             along the last axis.

@@ -20,9 +20,10 @@ from .extreme_points import ExtremePointsd, RandExtremePointsd, extreme_points
 from .in_plane import FillLabeld, InPlaneCenterCrop, InPlaneCenterCropd, NormalizeSlices, NormalizeSlicesd
 from .in_plane_spacing import InPlaneSpacing, InPlaneSpacingd
 from .level_set_refinement import LevelSetRefinement, LevelSetRefinementd
-from .multiphase_refinement import MultiphaseRefinement, RegionCompetitiond
+from .multiphase_refinement import MultiphaseRefinement
 from .photograph import Photograph, Photographd
 from .predicted_mask import InsideRegion, MaskedAugmentation, PredictedMaskd, main_region
+from .region_competition import RegionCompetitiond
 from .region_map import RegionMap, RegionMapd, connected_regions, merge_small_regions
 from .save_label_map import SaveLabelMapd
 from .save_probabilities import SaveProbabilitiesd

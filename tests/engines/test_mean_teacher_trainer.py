@@ -62,12 +62,13 @@ def test_one_update_is_that_of_the_formula() -> None:
         torch.testing.assert_close(mine.grad, expected.grad)
 
 
-def test_labels_of_unlabelled_items_are_never_looked_at() -> None:
+@pytest.mark.parametrize("trust", [0.5, 0.0])
+def test_labels_of_unlabelled_items_are_never_looked_at(trust: float) -> None:
     nets = [network(), network()]
     for net, content in zip(nets, (0.0, math.nan), strict=True):
         data = batch()
         data["label"][2:] = content
-        trainer(net, [data]).run()
+        trainer(net, [data], pseudo_weight=trust).run()
     for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(one, other)
 
