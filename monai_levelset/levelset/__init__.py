@@ -7,7 +7,7 @@ value per spatial axis in tensor order.
 from __future__ import annotations
 
 from .classical import chan_vese, drlse, geodesic_active_contour, multiphase_chan_vese, scale_intensity
-from .components import largest_components
+from .components import largest_components, touching_components
 from .deep import deep_level_set
 from .distance import reinitialize, signed_distance
 from .evolve import EvolutionDivergedError, EvolutionResult, ResultCode, evolve
@@ -84,4 +84,5 @@ __all__ = [
     "rotation_matrix",
     "scale_intensity",
     "signed_distance",
+    "touching_components",
 ]

@@ -1,4 +1,4 @@
-"""The largest connected component of every mask of a batch, on its device."""
+"""Connected components of every mask of a batch, on its device: the largest, or those that touch another."""
 
 from __future__ import annotations
 
@@ -32,13 +32,58 @@ def largest_components(mask: Tensor) -> Tensor:
         >>> largest_components(mask).int().flatten().tolist()
         [0, 0, 1, 1]
     """
-    if mask.ndim not in (4, 5) or mask.shape[1] != 1:
-        raise ValueError(f"`mask` must be (B, 1, H, W) or (B, 1, D, H, W), got shape {tuple(mask.shape)}.")
-    inside = mask != 0
+    inside = _inside(mask, "mask")
     if inside.device.type != "cpu":
         return spread_components(inside)
     kept = np.stack([_largest(item) for item in inside[:, 0].numpy()])
     return torch.from_numpy(kept)[:, None]
+
+
+def touching_components(mask: Tensor, other: Tensor) -> Tensor:
+    """Of every item the components that touch another mask: anatomy that always lies against its neighbour.
+
+    Args:
+        mask: `(B, 1, *spatial)`, 2D or 3D, inside where it is not 0.
+        other: of the same shape. A component touches it if they share a voxel or the faces of two.
+
+    Returns:
+        bool, of the same shape. Where `other` is empty nothing can touch it, and all components are kept.
+
+    Raises:
+        ValueError: wrong shapes.
+
+    Example:
+        >>> import torch
+        >>> mask = torch.tensor([1, 0, 1, 0]).view(1, 1, 1, 4)
+        >>> touching_components(mask, torch.tensor([0, 0, 0, 1]).view(1, 1, 1, 4)).int().flatten().tolist()
+        [0, 0, 1, 0]
+    """
+    inside, others = _inside(mask, "mask"), _inside(other, "other")
+    if inside.shape != others.shape:
+        raise ValueError(
+            f"`mask` and `other` need the same shape, got {tuple(mask.shape)} and {tuple(other.shape)}."
+        )
+    near = _highest_near(others.to(torch.uint8)) > 0
+    if inside.device.type != "cpu":
+        return spread_touching(inside, near)
+    kept = np.stack([_touching(*pair) for pair in zip(inside[:, 0].numpy(), near[:, 0].numpy(), strict=True)])
+    return torch.from_numpy(kept)[:, None]
+
+
+def _inside(mask: Tensor, name: str) -> Tensor:
+    if mask.ndim not in (4, 5) or mask.shape[1] != 1:
+        raise ValueError(f"`{name}` must be (B, 1, H, W) or (B, 1, D, H, W), got shape {tuple(mask.shape)}.")
+    return mask != 0
+
+
+def _touching(inside: NDArray[np.bool_], near: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if not near.any():
+        return inside
+    parts, count = ndimage.label(inside)
+    touched = np.zeros(count + 1, bool)
+    touched[parts[near]] = True
+    touched[0] = False
+    return touched[parts]
 
 
 def _largest(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -52,7 +97,27 @@ def _largest(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def spread_components(inside: Tensor) -> Tensor:
-    """`largest_components` on any device, for all items at once; `inside` is bool.
+    """`largest_components` on any device, for all items at once; `inside` is bool."""
+    names = _names(inside)
+    sizes = _count(names, inside.flatten(1))
+    return ((names == sizes.argmax(1, keepdim=True)) & inside.flatten(1)).view_as(inside)
+
+
+def spread_touching(inside: Tensor, near: Tensor) -> Tensor:
+    """`touching_components` on any device, for all items at once; both are bool, `near` with its margin."""
+    names, own, beside = _names(inside), inside.flatten(1), near.flatten(1)
+    touched = (_count(names, own & beside) > 0).gather(1, names) & own
+    return torch.where(beside.any(1, keepdim=True), touched, own).view_as(inside)
+
+
+def _count(names: Tensor, counted: Tensor) -> Tensor:
+    """How many voxels of each name are counted, `(B, voxels + 1)`."""
+    sizes = names.new_zeros(len(names), names.shape[1] + 1)
+    return sizes.scatter_add_(1, names, counted.long())
+
+
+def _names(inside: Tensor) -> Tensor:
+    """The number of each voxel's component, `(B, voxels)`; 0 outside.
 
     Every voxel starts as a tree of its own, named by its number. In each round a tree is hooked onto the
     highest name that touches it, and names are followed to their roots. A tree that is not hooked has a
@@ -70,9 +135,7 @@ def spread_components(inside: Tensor) -> Tensor:
         for _ in range(rounds):
             parent = parent.gather(1, parent)
         names = parent.gather(1, names)
-    sizes = torch.zeros_like(parent).scatter_add_(1, names, own.long())
-    largest = sizes.argmax(1, keepdim=True)
-    return ((names == largest) & own).view_as(inside)
+    return names
 
 
 def _highest_near(names: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +32,7 @@ def scores(
 ) -> list[dict[str, Any]]:
     """Segment the volumes of a section with a finished network and score them on their own grids.
 
-    Done once for the same volumes, network and configuration files.
+    Done once for the same volumes, network and configuration.
 
     Args:
         target: whose bundle it is; `inference.json` gets the overrides of the same names with `_inference`.
@@ -59,12 +60,17 @@ def scores(
     configuration = [
         Path(file).read_text() for file in config_files(target.folder, *overrides, base="inference")
     ]
+    changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
     key = [[str(item["id"]), str(item["image"])] for item in items]
-    key.append([str(weights.stat().st_mtime_ns), sha256("".join(configuration).encode()).hexdigest()])
+    key.append(
+        [
+            str(weights.stat().st_mtime_ns),
+            sha256("".join([*configuration, json.dumps(changed)]).encode()).hexdigest(),
+        ]
+    )
     if done.is_file() and read_json(done)["key"] == key:
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found
-    changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
     files = segment(
         target,
         items,

@@ -34,6 +34,7 @@ from .slice_stack import CentreSlice, stack_slices
 from .structure_label_map import StructureLabelMapd
 from .structure_mask import StructureMaskd
 from .through_plane import ThroughPlaneLast, ThroughPlaneLastd
+from .touching_components import TouchingComponentsd
 
 __all__ = [
     "AxialOrientation",
@@ -79,6 +80,7 @@ __all__ = [
     "StructureMaskd",
     "ThroughPlaneLast",
     "ThroughPlaneLastd",
+    "TouchingComponentsd",
     "arrange_clicks",
     "batch_extreme_points",
     "click_box",

@@ -9,7 +9,7 @@ import torch
 from monai.transforms import Transform
 from torch import Tensor
 
-from monai_levelset.levelset import region_competition
+from monai_levelset.levelset import region_competition, touching_components
 
 from .level_set_refinement import LevelSetRefinement
 
@@ -22,13 +22,16 @@ class MultiphaseRefinement(Transform):
     classes' probabilities exceeds 1/2, of which the largest component is kept, and evolves as in
     `LevelSetRefinement`: the log odds drive it, curvature smooths it. All evolve in one batch. Then they are
     painted in their order, a later one over an earlier one, and a structure that belongs `inside` another is
-    cut where it leaves that. With an `intensity_weight` the classes first compete for the voxels by the
+    cut where it leaves that. Of a structure that is `attached` to another, components that do not touch the
+    other never start, be they the largest: bright fat is no right ventricle unless it lies against the heart
+    muscle. With an `intensity_weight` the classes first compete for the voxels by the
     intensities of the image, see `region_competition`; calls then need the image.
 
     Args:
         structures: per structure the classes it encloses; the first of them is painted.
         inside: structure -> the structure around it, by place in `structures`: the shape prior that the left
             ventricle lies inside the myocardium. None: no such pairs.
+        attached: structure -> the structure it lies against, by place in `structures`. None: no such pairs.
         wall: thickness at least, in pixels, of what is between the two.
         intensity_weight: weight of the intensities beside the probabilities; 0: they do not count.
         band: how far around the structures the background's intensities count, in pixels.
@@ -36,7 +39,7 @@ class MultiphaseRefinement(Transform):
 
     Raises:
         ValueError: a class is the first of two structures, a structure is empty or encloses class 0, or
-            `inside` names none or goes in a circle.
+            `inside` names none or goes in a circle, or `attached` names none.
 
     Example:
         >>> x = torch.arange(40.0) - 20
@@ -55,6 +58,7 @@ class MultiphaseRefinement(Transform):
         structures: Sequence[Sequence[int]],
         *,
         inside: dict[int, int] | None = None,
+        attached: dict[int, int] | None = None,
         wall: float = 0.0,
         intensity_weight: float = 0.0,
         band: int = 10,
@@ -62,6 +66,7 @@ class MultiphaseRefinement(Transform):
     ) -> None:
         self.structures = [list(classes) for classes in structures]
         self.inside = {int(inner): int(outer) for inner, outer in (inside or {}).items()}
+        self.attached = {int(one): int(other) for one, other in (attached or {}).items()}
         self.wall, self.intensity_weight, self.band = wall, intensity_weight, band
         self.refine = LevelSetRefinement(**{"min_peak": 0.5, **kwargs})
         painted = [classes[0] for classes in self.structures if classes]
@@ -77,6 +82,12 @@ class MultiphaseRefinement(Transform):
             raise ValueError(
                 f"`inside` maps a structure to an earlier one that encloses it, of {len(places)}; got "
                 f"{self.inside}."
+            )
+        if any(
+            one not in places or other not in places or one == other for one, other in self.attached.items()
+        ):
+            raise ValueError(
+                f"`attached` maps a structure to another one, of {len(places)}; got {self.attached}."
             )
 
     @torch.no_grad()
@@ -96,6 +107,10 @@ class MultiphaseRefinement(Transform):
                 raise ValueError("`intensity_weight` compares intensities of the image: pass the image too.")
             probability = region_competition(probability, image, weight=self.intensity_weight, band=self.band)
         unions = torch.stack([probability[:, classes].sum(1) for classes in self.structures], 1)
+        for one, other in self.attached.items():
+            found = unions[:, one, None] > 0.5
+            touching = touching_components(found, unions[:, other, None] > 0.5)
+            unions[:, one, None] *= touching | ~found
         batch, count, *spatial = unions.shape
         images = None if image is None else image.repeat_interleave(count, 0)
         unions = unions.reshape(-1, 1, *spatial)

@@ -75,6 +75,33 @@ def test_what_is_not_there_is_not_invented() -> None:
     assert int((refined == 3).sum()) > 0
 
 
+def bright_fat() -> torch.Tensor:
+    """The heart with something larger than its right ventricle, of the same label and apart."""
+    label = heart()
+    label[..., 42:47, :] = 1
+    assert int((label[..., 42:47, :] == 1).sum()) > int((heart() == 1).sum())
+    return label
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_what_does_not_touch_its_neighbour_is_not_kept_for_its_size(steps: int) -> None:
+    wrong = bright_fat()
+    largest = MultiphaseRefinement(HEART, steps=steps)(probabilities(wrong)).argmax(1)
+    assert bool((largest[:, 43:46] == 1).any())
+    assert not bool((largest[:, :30] == 1).any())
+    attached = MultiphaseRefinement(HEART, attached={0: 1}, steps=steps)(probabilities(wrong))
+    true = MultiphaseRefinement(HEART, steps=steps)(probabilities(heart()))
+    assert torch.equal(attached, true)
+
+
+def test_nothing_is_dropped_where_the_neighbour_is_missing() -> None:
+    label = torch.cat([bright_fat(), heart()])
+    label[0, label[0] > 1] = 0
+    refined = MultiphaseRefinement(HEART, attached={0: 1}, steps=0)(probabilities(label)).argmax(1)
+    assert bool((refined[0, 42:47] == 1).all())
+    assert torch.equal(refined[1], label[1, 0])
+
+
 @pytest.mark.parametrize("structures", [[[0]], [[1], [1, 2]], [[1], []]])
 def test_structures_that_cannot_be_painted_are_refused(structures: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="classes from 1 on"):
@@ -85,3 +112,9 @@ def test_structures_that_cannot_be_painted_are_refused(structures: list[list[int
 def test_structures_inside_none_are_refused(inside: dict[int, int]) -> None:
     with pytest.raises(ValueError, match="earlier one that encloses it"):
         MultiphaseRefinement(HEART, inside=inside)
+
+
+@pytest.mark.parametrize("attached", [{0: 0}, {3: 0}, {0: 3}])
+def test_structures_attached_to_none_are_refused(attached: dict[int, int]) -> None:
+    with pytest.raises(ValueError, match="`attached` maps a structure to another one"):
+        MultiphaseRefinement(HEART, attached=attached)
