@@ -13,12 +13,12 @@ from typing import Any
 
 from monai_levelset.data.checks import check_folder, check_writable
 from monai_levelset.report import write_json, write_tables, write_text
-from monai_levelset.reproduce.few_labels import LABELED, Row, rows, target, training_patients
+from monai_levelset.reproduce.few_labels import LABELED, PARTS, Row, rows, target, training_patients
 from monai_levelset.reproduce.few_labels_scores import METRICS, scores
 from monai_levelset.reproduce.seeds import run_seeds
-from monai_levelset.reproduce.stages import setting
+from monai_levelset.reproduce.stages import budget, setting
 from monai_levelset.reproduce.targets import Target
-from monai_levelset.reproduce.volumes import prepared, rows_over_seeds, scored_section, train_last
+from monai_levelset.reproduce.volumes import length, prepared, rows_over_seeds, scored_section, train_last
 
 _MUMFORD_SHAH = {
     "_target_": "monai_levelset.losses.MumfordShahLoss",
@@ -33,6 +33,8 @@ _LEVEL_SET = {
     "per_voxel": True,
     "ignore_index": 255,
 }
+#: Switches off the inference's `TouchingComponentsd`.
+_ATTACHED = "postprocessing#transforms#5#_disabled_"
 _DISTANCE = {"_target_": "monai_levelset.losses.SignedDistanceLoss", "reach": "$@image_size[0] / 10"}
 
 
@@ -70,7 +72,10 @@ def changes(what: Target, row: Row) -> dict[str, Change]:
         "- level set at inference": Change(refined=False),
         "- level set of the pseudo-labels": Change("plain-labels", plain),
         "- both level sets": Change("plain-labels", plain, refined=False),
-        "- shape prior": Change("no-prior", {"train#pseudo_label#inside": None}),
+        "- nested ventricle": Change("not-nested", {"train#pseudo_label#inside": None}),
+        "- attached ventricle": Change(
+            "not-attached", {"train#pseudo_label#attached": None}, {_ATTACHED: True}
+        ),
         "- copy-paste": Change("no-copy-paste", {"train#mix": None}),
         "- pseudo-labels": Change("no-pseudo-labels", {"pseudo_weight": 0.0}),
         "- ramp": Change("no-ramp", {"train#trainer#ramp_updates": 0}),
@@ -82,7 +87,13 @@ def changes(what: Target, row: Row) -> dict[str, Change]:
 
 
 def ablate(
-    data: str, out: str, *, labeled: int = LABELED[-1], seeds: int = 2, jobs: int = 1
+    data: str,
+    out: str,
+    *,
+    labeled: int = LABELED[-1],
+    seeds: int = 2,
+    jobs: int = 1,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Train the variants from the seeds of `monai-levelset reproduce few-labels-acdc` and score them.
 
@@ -95,6 +106,8 @@ def ablate(
         labeled: number of labelled patients.
         seeds: how many seeds.
         jobs: seeds at the same time, each on one thread.
+        epochs: length of the trainings, where 40 stand for the configuration's number of updates. All are
+            made anew, in `ablation/`; None: that number.
 
     Returns:
         Row -> metric -> mean, sd and values of the seeds.
@@ -108,30 +121,33 @@ def ablate(
     listed = prepared(what, Path(data), folder)
     section = scored_section(listed)
     plan = rows([labeled], training_patients(listed, folder))
-    arguments = [(what, plan, listed, section, folder, seed) for seed in range(seeds)]
+    trained = folder if epochs is None else folder / f"ablation/{epochs}-epochs"
+    arguments = [(what, plan, listed, section, trained, seed, epochs) for seed in range(seeds)]
     runs = run_seeds(_run_seed, arguments, jobs=jobs)
     models = rows_over_seeds(runs, METRICS)
-    write_json(folder / "ablation/summary.json", {"models": models, "reported_on": section, "runs": runs})
+    updates = length(budget(what, plan[f"{labeled} {PARTS}"].stage), epochs)
+    summary = {"models": models, "reported_on": section, "updates": updates, "runs": runs}
+    write_json(folder / "ablation/summary.json", summary)
     write_tables(folder / "ablation", models, METRICS)
     table = folder / "ablation/table.md"
-    write_text(table, table.read_text() + _notes(labeled, seeds, section))
+    write_text(table, table.read_text() + _notes(labeled, seeds, section, updates))
     print(table.read_text(), end="")
     return models
 
 
 def _run_seed(
-    what: Target, plan: Mapping[str, Row], data: Path, section: str, out: Path, seed: int
+    what: Target, plan: Mapping[str, Row], data: Path, section: str, out: Path, seed: int, epochs: int | None
 ) -> dict[str, Any]:
     supervised, _, parts = list(plan.values())[:3]
     folder, found = out / "runs" / f"seed{seed}", {}
-    train_last(what, supervised.stage, folder, data=data, seed=seed, epochs=None, settings={})
+    train_last(what, supervised.stage, folder, data=data, seed=seed, epochs=epochs, settings={})
     found["supervised"] = scores(what, data, section, folder / supervised.stage.name, refined=False)
     for name, change in changes(what, parts).items():
         stage = parts.stage
         if change.stage:
             changed = {**stage.settings, **change.training}
             stage = replace(stage, name=f"{stage.name}-{change.stage}", settings=changed)
-        train_last(what, stage, folder, data=data, seed=seed, epochs=None, settings={})
+        train_last(what, stage, folder, data=data, seed=seed, epochs=epochs, settings={})
         found[name] = scores(
             what, data, section, folder / stage.name, refined=change.refined, settings=change.inference
         )
@@ -139,11 +155,11 @@ def _run_seed(
     return {"seed": seed, "rows": found}
 
 
-def _notes(labeled: int, seeds: int, section: str) -> str:
+def _notes(labeled: int, seeds: int, section: str, updates: int) -> str:
     text = (
-        f"{labeled} labelled patients; mean ± standard deviation over {seeds} seed(s) of the mean over the "
-        f"volumes of the {section} section and over the structures, distances in voxels. '-' leaves a part "
-        "out of 'all parts', '+' adds one; everything else is the same."
+        f"{labeled} labelled patients, {updates} updates; mean ± standard deviation over {seeds} seed(s) of "
+        f"the mean over the volumes of the {section} section and over the structures, distances in "
+        "voxels. '-' leaves a part out of 'all parts', '+' adds one; everything else is the same."
     )
     return f"\n{textwrap.fill(text, 110)}\n"
 

@@ -39,8 +39,8 @@ def scores(
         data: folder of the data list.
         section: of it.
         folder: of the weights, `model.pt`; keeps the predictions and `scores-SECTION.json`.
-        refined: whether intensities compete for the voxels and the largest components are kept; else each
-            voxel has the network's most probable class.
+        refined: whether intensities compete for the voxels, the right ventricle touches the muscle and the
+            largest components are kept; else each voxel has the network's most probable class.
         settings: further entries of the inference's configuration.
 
     Returns:
@@ -62,12 +62,8 @@ def scores(
     ]
     changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
     key = [[str(item["id"]), str(item["image"])] for item in items]
-    key.append(
-        [
-            str(weights.stat().st_mtime_ns),
-            sha256("".join([*configuration, json.dumps(changed)]).encode()).hexdigest(),
-        ]
-    )
+    setup = "".join([*configuration, json.dumps(changed, sort_keys=True)])
+    key.append([str(weights.stat().st_mtime_ns), sha256(setup.encode()).hexdigest()])
     if done.is_file() and read_json(done)["key"] == key:
         found: list[dict[str, Any]] = read_json(done)["cases"]
         return found

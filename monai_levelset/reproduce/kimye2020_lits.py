@@ -17,7 +17,7 @@ from monai_levelset.reproduce.kimye2020_lits_scores import METRICS, scores
 from monai_levelset.reproduce.seeds import command_line, run_seeds
 from monai_levelset.reproduce.stages import budget, train
 from monai_levelset.reproduce.targets import Stage, Target
-from monai_levelset.reproduce.volumes import EPOCHS, gain, gain_line, rows_over_seeds, scored_section
+from monai_levelset.reproduce.volumes import gain, gain_line, length, rows_over_seeds, scored_section
 
 RATIOS = {"1/23": 1 / 23, "1/10": 1 / 10, "1/3": 1 / 3, "1": 1.0}
 BUNDLE = "lits_tumor_ct_levelset_segmentation"
@@ -109,7 +109,7 @@ def _run_seed(data: Path, listed: Path, out: Path, seed: int, epochs: int | None
         for kind, stage in plan.items():
             target = networks["liver" if kind == "liver" else "lesion"]
             updates = UPDATES[kind] if phantoms else budget(target, stage)
-            updates = updates if epochs is None else max(1, updates * epochs // EPOCHS)
+            updates = length(updates, epochs)
             settings = {**stage.settings, "val_interval": updates}
             if kind != "liver":
                 settings["liver_checkpoint"] = str(folder / plan["liver"].name / "liver_network.pt")

@@ -81,12 +81,20 @@ def train_last(
                 "Run the command on data with a training section first, then on these with the same --out."
             )
         return
-    updates = budget(target, stage)
-    if epochs is not None:
-        updates = max(1, updates * epochs // EPOCHS)
+    updates = length(budget(target, stage), epochs)
     # one validation, after the last update, so that the last network is the one that is kept
     last = {**stage.settings, **settings, "val_interval": updates}
     train(target, replace(stage, settings=last), folder, data=data, seed=seed, updates=updates)
+
+
+def length(updates: int, epochs: int | None) -> int:
+    """The number of updates of a training of `epochs` epochs, where 40 stand for `updates`; None: all.
+
+    Example:
+        >>> length(2400, 10), length(2400, None)
+        (600, 2400)
+    """
+    return updates if epochs is None else max(1, updates * epochs // EPOCHS)
 
 
 def sequences_of(items: Sequence[Item]) -> list[str] | None:

@@ -182,6 +182,9 @@ def test_every_change_of_the_ablation_is_a_configuration_that_can_be_built(tmp_p
         inference = ConfigParser()
         inference.read_config(config_files(what.folder, "few_labels_inference", base="inference"))
         inference.update(dict(change.inference))
+        touching = inference["postprocessing#transforms#5"]
+        assert touching["_target_"].endswith("TouchingComponentsd")
+        assert (touching["_disabled_"] is True) == (name == "- attached ventricle")
         inference.get_parsed_content("network_def").load_state_dict(network.state_dict())
         scores = network.train()(torch.zeros(2, 1, 32, 32))
         target_, weight = torch.ones(2, 4, 32, 32) / 4, torch.ones(2, 1, 32, 32)
@@ -202,7 +205,7 @@ def test_a_training_in_pieces(data: Path, tmp_path: Path) -> None:
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("update 30/60"):
+            if line.startswith("update 30/120"):
                 process.send_signal(signal.SIGTERM)
     assert process.returncode == 130
     again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
@@ -210,5 +213,5 @@ def test_a_training_in_pieces(data: Path, tmp_path: Path) -> None:
     finished = json.loads((tmp_path / "runs/seed0/2-supervised/finished.json").read_text())
     assert finished["resumed"] is True
     first = next(line for line in again.stderr.splitlines() if line.startswith("update "))
-    assert first.startswith("update 40/60")
+    assert first.startswith("update 40/120")
     assert (tmp_path / "models.png").stat().st_size > 5000
