@@ -6,6 +6,7 @@ import gc
 import json
 import time
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def training_set(target: Target, stage: Stage, folder: Path, *, data: Path, seed
 
 
 def train(target: Target, stage: Stage, folder: Path, *, data: Path, seed: int, updates: int) -> Path:
-    """Train a stage, or go on with it, or do nothing if it has finished with the same settings.
+    """Train a stage, or go on with it; nothing, if it has finished with this configuration and settings.
 
     Args:
         target: whose bundle is trained.
@@ -71,23 +72,27 @@ def train(target: Target, stage: Stage, folder: Path, *, data: Path, seed: int, 
         "pretrained": str(folder / stage.after / "model.pt") if stage.after else None,
         **_data_settings(stage, folder, data, seed),
     }
+    files = target.files(stage.override)
+    made_with = {"configuration": _digest(files), "settings": settings}
     done = out / "finished.json"
-    if done.is_file() and read_json(done)["settings"] == settings:
+    if done.is_file() and made_with.items() <= read_json(done).items():
         return out
     started = out / "settings.json"
-    resume = (out / "checkpoint.pt").is_file() and read_json(started) == settings
+    resume = (out / "checkpoint.pt").is_file() and read_json(started) == made_with
     if not resume:
         for old in (done, out / "checkpoint.pt"):
             old.unlink(missing_ok=True)
-    write_json(started, settings)
+    write_json(started, made_with)
     start = time.perf_counter()
-    run_workflow(target.files(stage.override), target.folder, {**settings, "resume": resume})
+    run_workflow(files, target.folder, {**settings, "resume": resume})
     gc.collect()  # engines and handlers refer to each other, and to the cached data
-    write_json(
-        done, {"settings": settings, "resumed": resume, "seconds": round(time.perf_counter() - start, 1)}
-    )
+    write_json(done, {**made_with, "resumed": resume, "seconds": round(time.perf_counter() - start, 1)})
     (out / "checkpoint.pt").unlink(missing_ok=True)
     return out
+
+
+def _digest(files: Sequence[str]) -> str:
+    return sha256("".join(Path(file).read_text(encoding="utf-8") for file in files).encode()).hexdigest()
 
 
 def _data_settings(stage: Stage, folder: Path, data: Path, seed: int) -> dict[str, Any]:

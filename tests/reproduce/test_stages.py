@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from monai_levelset.data import DataError
 from monai_levelset.reproduce import stages
 from monai_levelset.reproduce.stages import budget, train, training_set
-from monai_levelset.reproduce.targets import Stage, find_target
+from monai_levelset.reproduce.targets import Stage, config_files, find_target
 
 LEFT_VENTRICLE = find_target("tang2017-lv")
 FIRST = Stage("first", "pretrain")
@@ -58,6 +59,22 @@ def test_other_settings_train_anew(tmp_path: Path, trainings: Any, change: dict[
     run(FIRST, tmp_path)
     run(FIRST, tmp_path, **change)
     assert [settings["resume"] for settings in trainings.settings] == [False, False]
+
+
+def test_a_changed_configuration_trains_anew(
+    tmp_path: Path, trainings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(FIRST, tmp_path)
+    bundle = tmp_path / LEFT_VENTRICLE.bundle
+    shutil.copytree(LEFT_VENTRICLE.folder, bundle)
+    monkeypatch.setattr(stages.Target, "files", lambda self, *names: config_files(bundle, *names))
+    run(FIRST, tmp_path)
+    assert trainings.names == ["first"]
+    changed = bundle / "configs/pretrain.json"
+    changed.write_text(changed.read_text().replace("{", '{"pseudo_weight": 0.25,', 1))
+    run(FIRST, tmp_path)
+    run(FIRST, tmp_path)
+    assert trainings.names == ["first", "first"]
 
 
 def test_an_interrupted_training_is_resumed(tmp_path: Path, trainings: Any) -> None:
