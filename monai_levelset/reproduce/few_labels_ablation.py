@@ -33,8 +33,6 @@ _LEVEL_SET = {
     "per_voxel": True,
     "ignore_index": 255,
 }
-#: Switches off the inference's `TouchingComponentsd`.
-_ATTACHED = "postprocessing#transforms#5#_disabled_"
 _DISTANCE = {"_target_": "monai_levelset.losses.SignedDistanceLoss", "reach": "$@image_size[0] / 10"}
 
 
@@ -74,7 +72,7 @@ def changes(what: Target, row: Row) -> dict[str, Change]:
         "- both level sets": Change("plain-labels", plain, refined=False),
         "- nested ventricle": Change("not-nested", {"train#pseudo_label#inside": None}),
         "- attached ventricle": Change(
-            "not-attached", {"train#pseudo_label#attached": None}, {_ATTACHED: True}
+            "not-attached", {"train#pseudo_label#attached": None}, {"attached_to": []}
         ),
         "- copy-paste": Change("no-copy-paste", {"train#mix": None}),
         "- pseudo-labels": Change("no-pseudo-labels", {"pseudo_weight": 0.0}),
