@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from monai.engines import SupervisedTrainer
 from monai.utils.enums import CommonKeys as Keys
 from torch import Tensor
@@ -28,8 +27,7 @@ class MeanTeacherTrainer(UpdateTrainer):
     of labelled and unlabelled images: the network has to find in a changed image what the teacher found in
     the plain one. A voxel that a person labelled weighs 1 in the loss, one that the teacher labelled
     `pseudo_weight` exp(-5 (1 - t)^2), where t rises from 0 to 1 in the first `ramp_updates` updates (Laine
-    and Aila 2017), times the teacher's `confidence` if so chosen. Without unlabelled images, or with
-    `pseudo_weight` 0, the training is supervised.
+    and Aila 2017). Without unlabelled images, or with `pseudo_weight` 0, the training is supervised.
 
     The mini-batch holds `image` `(B, C, H, W)`, `label` `(B, K, H, W)`, the probabilities of K classes, any
     content where unlabelled, and `labeled` (1 or 0 per item; absent: all are labelled). `CopyPaste` mixes
@@ -47,8 +45,6 @@ class MeanTeacherTrainer(UpdateTrainer):
         mix: mixes the augmented images and targets, such as `CopyPaste`; None: nothing is mixed.
         pseudo_weight: of a voxel that the teacher labelled, after the ramp, in [0, 0.99].
         ramp_updates: length of the ramp; 0: there is none.
-        confidence: whether a label of the teacher counts less where it is unsure, by the function
-            `confidence`.
         kwargs: arguments of `UpdateTrainer`.
 
     Raises:
@@ -81,7 +77,6 @@ class MeanTeacherTrainer(UpdateTrainer):
         mix: Augmentation | None = None,
         pseudo_weight: float = 0.5,
         ramp_updates: int = 0,
-        confidence: bool = False,
         **kwargs: Any,
     ) -> None:
         if not 0 <= pseudo_weight <= 0.99:
@@ -94,7 +89,7 @@ class MeanTeacherTrainer(UpdateTrainer):
         self.teacher = teacher.eval()
         self.losses = loss_function
         self.pseudo_label = most_probable if pseudo_label is None else pseudo_label
-        self.pseudo_weight, self.ramp_updates, self.by_confidence = pseudo_weight, ramp_updates, confidence
+        self.pseudo_weight, self.ramp_updates = pseudo_weight, ramp_updates
 
     def _iteration(  # type: ignore[override]
         self, engine: SupervisedTrainer, batchdata: Mapping[str, Any]
@@ -131,11 +126,8 @@ class MeanTeacherTrainer(UpdateTrainer):
         images = image.index_select(0, places)
         with mixed_precision(self.state.device, enabled=self.autocast):
             scores = self.teacher(images.contiguous(memory_format=torch.channels_last))
-        probability = scores.float().softmax(1)
-        found = self.pseudo_label(probability, images).to(label)
+        found = self.pseudo_label(scores.float().softmax(1), images).to(label)
         weight = torch.full_like(found[:, :1], trust)
-        if self.by_confidence:
-            weight *= confidence(probability)
         return label.index_copy(0, places, torch.cat([found, weight], 1))
 
     def _step(self, loss: Tensor) -> None:
@@ -152,22 +144,6 @@ def most_probable(probability: Tensor, image: Tensor | None = None) -> Tensor:
     """
     best = probability.argmax(1, keepdim=True)
     return torch.zeros_like(probability).scatter_(1, best, 1)
-
-
-def confidence(probability: Tensor) -> Tensor:
-    """How sure a network is of a voxel or one beside it, `(B, 1, H, W)` in [0, 1], of `(B, K, H, W)`.
-
-    It is the largest max(0, 2 max_c p_c - 1) of the voxel and its eight neighbours. With two classes that is
-    tanh(|phi|/2) for phi the log odds: 0 on the contour. The neighbours make up for that: a contour between
-    two sure regions counts, and a region where no voxel is sure does not.
-
-    Example:
-        >>> sure = torch.tensor([0.9, 0.9, 0.5, 0.4, 0.45, 0.4]).view(1, 1, 1, 6)
-        >>> confidence(torch.cat([sure, 1 - sure], 1)).flatten().round(decimals=1)
-        tensor([0.8000, 0.8000, 0.8000, 0.2000, 0.2000, 0.2000])
-    """
-    certain = (2 * probability.amax(1, keepdim=True) - 1).clamp_min(0)
-    return F.max_pool2d(certain, 3, 1, 1)
 
 
 def _one_after_the_other(*steps: Augmentation | None) -> Augmentation:

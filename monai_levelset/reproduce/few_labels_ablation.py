@@ -76,7 +76,6 @@ def changes(what: Target, row: Row) -> dict[str, Change]:
         ),
         "- copy-paste": Change("no-copy-paste", {"train#mix": None}),
         "- pseudo-labels": Change("no-pseudo-labels", {"pseudo_weight": 0.0}),
-        "- confidence": Change("no-confidence", {"train#trainer#confidence": False}),
         "- ramp": Change("no-ramp", {"train#trainer#ramp_updates": 0}),
         "+ curvature": Change("curvature", {"train#pseudo_label#steps": 10}),
         "+ Mumford-Shah loss": Change("mumford-shah", mumford_shah),

@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from monai_levelset.engines import MeanTeacherTrainer
-from monai_levelset.engines.mean_teacher_trainer import confidence
 from monai_levelset.losses import MeanTeacherLoss, MumfordShahLoss, WeightedDiceCELoss
 from monai_levelset.transforms import CopyPaste
 
@@ -63,30 +60,6 @@ def test_one_update_is_that_of_the_formula() -> None:
     WeightedDiceCELoss()(other.train()(data["image"]), target, weight).backward()
     for mine, expected in zip(net.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, expected.grad)
-
-
-def test_with_confidence_the_teacher_counts_less_where_it_is_unsure() -> None:
-    data, net = batch(), network()
-    other = copy.deepcopy(net)
-    run = trainer(net, [data], pseudo_weight=0.3, confidence=True)
-    run.run()
-    with torch.no_grad():
-        probability = other.eval()(data["image"][2:]).softmax(1)
-    weight = run.state.output[0]["label"][:, 3:4]
-    torch.testing.assert_close(weight[2:], 0.3 * confidence(probability))
-    assert bool((weight[:2] == 1).all())
-
-
-@given(classes=st.integers(2, 4), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=20)
-def test_confidence_is_that_of_the_surest_neighbour(classes: int, seed: int) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    probability = torch.randn(2, classes, 5, 6, generator=draw).mul(2).softmax(1)
-    found = confidence(probability)
-    assert found.shape == (2, 1, 5, 6)
-    for item, row, column in ((0, 0, 0), (1, 4, 5), (0, 2, 3)):
-        near = probability[item, :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
-        assert float(found[item, 0, row, column]) == pytest.approx(max(0.0, 2 * float(near.max()) - 1))
 
 
 @pytest.mark.parametrize("trust", [0.5, 0.0])
