@@ -17,7 +17,8 @@ from monai_levelset.prediction import predict
 from monai_levelset.reproduce.targets import config_files
 from tests.hearts import write_hearts
 
-from .common import reason, run_workflow
+from .common import config_files as files_of
+from .common import monai_bundle, reason, run_workflow, scalars
 from .lv import LV_BUNDLE
 
 STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
@@ -66,6 +67,35 @@ def test_what_is_kept_is_the_teacher(data: Path, tmp_path: Path) -> None:
     teacher = {name.removeprefix("module."): values for name, values in checkpoint["teacher"].items()}
     assert all(torch.equal(values, teacher[name]) for name, values in kept.items())
     assert any(not torch.equal(values, checkpoint["model"][name]) for name, values in kept.items())
+
+
+def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
+    """Each with its share of the labelled and of the unlabelled images, and the same teacher.
+
+    Batch normalization and Dice are of a process's own share: instances are normalized here, and Dice is made
+    so smooth that cross entropy alone decides.
+    """
+    loss = "{'_target_': 'monai_levelset.losses.WeightedDiceCELoss', 'smooth': 1e12}"
+    settings = ["--labeled_fraction", "0.5", "--max_updates", "6", "--log_interval", "1"]
+    settings += ["--network_def#norm", "instance", "--loss#segmentation", loss, "--image_size", "[48, 48]", "--dataset_dir", data]
+    # A teacher that is trusted from the first update on is seen in the losses.
+    settings += ["--train#trainer#ramp_updates", "0", "--cache_dir", data / "cache"]
+    for processes in (1, 2):
+        several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+        names = ["train", "few_labels", "multi_gpu_train"][: processes + 1]
+        out = tmp_path / str(processes)
+        done = monai_bundle(
+            *("run", "training", "--bundle_root", LV_BUNDLE),
+            *("--config_file", files_of(LV_BUNDLE, *names), *settings),
+            *("--ckpt_dir", out / "models", "--output_dir", out / "eval"),
+            launcher=several if processes == 2 else [],
+        )
+        assert done.returncode == 0, done.stderr
+    losses = [scalars(tmp_path / str(n) / "eval", "loss") for n in (1, 2)]
+    assert len(losses[0]) == 6
+    np.testing.assert_allclose(losses[1], losses[0], atol=1e-4)
+    kept = [torch.load(tmp_path / str(n) / "models/model.pt", weights_only=True) for n in (1, 2)]
+    assert list(kept[0]) == list(kept[1])
 
 
 @pytest.mark.slow
