@@ -1,12 +1,13 @@
 """What each part of the few-label training adds, and what those that were left out would have.
 
 python -m monai_levelset.reproduce.few_labels_ablation --data DATA --out OUT --labeled 7 --seeds 2
+python -m monai_levelset.reproduce.few_labels_ablation --data DATA --out OUT --only no-copy-paste,no-ramp
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def ablate(
     seeds: int = 2,
     jobs: int = 1,
     epochs: int | None = None,
+    only: str | Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Train the variants from the seeds of `monai-levelset reproduce few-labels-acdc` and score them.
 
@@ -106,21 +108,25 @@ def ablate(
         jobs: seeds at the same time, each on one thread.
         epochs: length of the trainings, where 40 stand for the configuration's number of updates. All are
             made anew, in `ablation/`; None: that number.
+        only: the trainings to compare with all parts, the names of `Change.stage`; None: every one.
 
     Returns:
         Row -> metric -> mean, sd and values of the seeds.
 
     Raises:
         DataError: the data are missing or unfit.
+        ValueError: `only` names a training that there is not.
     """
     check_folder(data)
     check_writable(out)
     what, folder = target(), Path(out).absolute()
+    asked = only.split(",") if isinstance(only, str) else only
     listed = prepared(what, Path(data), folder)
     section = scored_section(listed)
     plan = rows([labeled], training_patients(listed, folder))
     trained = folder if epochs is None else folder / f"ablation/{epochs}-epochs"
-    arguments = [(what, plan, listed, section, trained, seed, epochs) for seed in range(seeds)]
+    chosen = _chosen(changes(what, plan[f"{labeled} {PARTS}"]), asked)
+    arguments = [(what, plan, chosen, listed, section, trained, seed, epochs) for seed in range(seeds)]
     runs = run_seeds(_run_seed, arguments, jobs=jobs)
     models = rows_over_seeds(runs, METRICS)
     updates = length(budget(what, plan[f"{labeled} {PARTS}"].stage), epochs)
@@ -133,14 +139,32 @@ def ablate(
     return models
 
 
+def _chosen(every: Mapping[str, Change], only: Sequence[str] | None) -> dict[str, Change]:
+    """The changes of the asked trainings, and those that need no training."""
+    known = {change.stage for change in every.values() if change.stage}
+    unknown = sorted(set(only or ()) - known)
+    if unknown:
+        raise ValueError(
+            f"--only {unknown[0]}: there is no such training, choose from {', '.join(sorted(known))}"
+        )
+    return {name: change for name, change in every.items() if only is None or change.stage in ("", *only)}
+
+
 def _run_seed(
-    what: Target, plan: Mapping[str, Row], data: Path, section: str, out: Path, seed: int, epochs: int | None
+    what: Target,
+    plan: Mapping[str, Row],
+    compared: Mapping[str, Change],
+    data: Path,
+    section: str,
+    out: Path,
+    seed: int,
+    epochs: int | None,
 ) -> dict[str, Any]:
     supervised, _, parts = list(plan.values())[:3]
     folder, found = out / "runs" / f"seed{seed}", {}
     train_last(what, supervised.stage, folder, data=data, seed=seed, epochs=epochs, settings={})
     found["supervised"] = scores(what, data, section, folder / supervised.stage.name, refined=False)
-    for name, change in changes(what, parts).items():
+    for name, change in compared.items():
         stage = parts.stage
         if change.stage:
             changed = {**stage.settings, **change.training}

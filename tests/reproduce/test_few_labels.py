@@ -26,7 +26,7 @@ from monai_levelset.reproduce.few_labels import (
     target,
     training_patients,
 )
-from monai_levelset.reproduce.few_labels_ablation import changes
+from monai_levelset.reproduce.few_labels_ablation import ablate, changes
 from monai_levelset.reproduce.few_labels_scores import METRICS
 from monai_levelset.reproduce.stages import budget, setting, training_set
 from monai_levelset.reproduce.targets import config_files
@@ -193,6 +193,26 @@ def test_every_change_of_the_ablation_is_a_configuration_that_can_be_built(tmp_p
         trainings.setdefault(change.stage, change.training)
         assert trainings[change.stage] == change.training
     assert networks["+ signed distances"](torch.zeros(2, 1, 32, 32)).shape[1] == 7
+
+
+def test_a_training_that_the_ablation_has_not(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--only mixup: there is no such training, choose from curvature, "):
+        ablate(str(data), str(tmp_path), labeled=2, only="no-ramp,mixup")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_an_ablation_of_one_part(data: Path, tmp_path: Path) -> None:
+    ablate(str(data), str(tmp_path), labeled=2, seeds=1, epochs=1, only="no-copy-paste")
+    summary = json.loads((tmp_path / "ablation/summary.json").read_text())
+    assert list(summary["models"]) == ["supervised", "all parts", "- level set at inference", "- copy-paste"]
+    dice = {row: found["dice"]["mean"] for row, found in summary["models"].items()}
+    assert len(set(dice.values())) == len(dice)
+    trained = {folder.name for folder in (tmp_path / "ablation/1-epochs/runs/seed0").glob("2-*")}
+    assert trained == {"2-supervised", "2-mean-teacher", "2-mean-teacher-no-copy-paste"}
+    table = (tmp_path / "ablation/table.md").read_text()
+    assert "| - copy-paste | " in table
+    assert f"2 labelled patients, {summary['updates']} updates" in table
 
 
 @pytest.mark.slow
