@@ -16,8 +16,9 @@ class WeightedDiceCELoss(nn.Module):
         CE = - sum w sum_c t_c log p_c / number of voxels
         Dice = 1 - mean_c (2 sum w p_c t_c + 1) / (sum w p_c^2 + sum w t_c^2 + 1)
 
-    where sums run over the mini-batch and its voxels (in a distributed run over a process's share). It is the loss of bidirectional copy-paste (Bai et al.,
-    CVPR 2023, eqs. 8-10) in one pass: a mixed image has voxels whose label a person drew, of weight 1, beside
+    where sums run over the mini-batch and its voxels (in a distributed run over a process's share). It is the
+    loss of bidirectional copy-paste (Bai et al., CVPR 2023, eqs. 8-10) in one pass: a mixed image has voxels
+    whose label a person drew, of weight 1, beside
     others whose label a network made. The cross entropy is divided by all voxels, so that little trust means
     a small loss and not only a small share in it. MONAI's `DiceCELoss` has weights of classes only, and its
     `MaskedDiceLoss` multiplies the scores by the mask.
