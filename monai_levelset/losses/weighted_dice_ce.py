@@ -18,10 +18,9 @@ class WeightedDiceCELoss(nn.Module):
 
     where sums run over the mini-batch and its voxels (in a distributed run over a process's share). It is the
     loss of bidirectional copy-paste (Bai et al., CVPR 2023, eqs. 8-10) in one pass: a mixed image has voxels
-    whose label a person drew, of weight 1, beside
-    others whose label a network made. The cross entropy is divided by all voxels, so that little trust means
-    a small loss and not only a small share in it. MONAI's `DiceCELoss` has weights of classes only, and its
-    `MaskedDiceLoss` multiplies the scores by the mask.
+    whose label a person drew, of weight 1, beside others whose label a network made. The cross entropy is
+    divided by all voxels, so that little trust means a small loss and not only a small share in it. MONAI's
+    `DiceCELoss` has weights of classes only, and its `MaskedDiceLoss` multiplies the scores by the mask.
 
     Args:
         smooth: what is added to the numerator and the denominator of Dice; the 1 above.

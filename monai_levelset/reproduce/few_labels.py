@@ -200,7 +200,7 @@ def notes(summary: Mapping[str, Any]) -> str:
         "and the image's diagonal in distance. A seed draws the patients that are labelled and everything "
         "else that is random. All rows take as many updates, of mini-batches as large; the last network, "
         "averaged, is scored, so the scored section chooses nothing. How much of the way from the supervised "
-        "row to that with all labels the images without labels go:"
+        "row to that with all labels the row with all parts goes:"
     )
     lines = ["", textwrap.fill(text, 110), ""]
     for count, part in summary["closed"].items():

@@ -102,7 +102,7 @@ def ablate(
 
     Args:
         data: as for the table.
-        out: the table's folder; `ablation/` in it gets the results.
+        out: the table's folder; `ablation/` in it gets the results, which replace those of a run before.
         labeled: number of labelled patients.
         seeds: how many seeds.
         jobs: seeds at the same time, each on one thread.
