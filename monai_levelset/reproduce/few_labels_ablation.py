@@ -21,6 +21,7 @@ from monai_levelset.reproduce.stages import budget, setting
 from monai_levelset.reproduce.targets import Target
 from monai_levelset.reproduce.volumes import length, prepared, rows_over_seeds, scored_section, train_last
 
+_MODULE = "monai_levelset.reproduce.few_labels_ablation"
 _MUMFORD_SHAH = {
     "_target_": "monai_levelset.losses.MumfordShahLoss",
     "softmax": True,
@@ -130,11 +131,22 @@ def ablate(
     runs = run_seeds(_run_seed, arguments, jobs=jobs)
     models = rows_over_seeds(runs, METRICS)
     updates = length(budget(what, plan[f"{labeled} {PARTS}"].stage), epochs)
-    summary = {"models": models, "reported_on": section, "updates": updates, "runs": runs}
+    command = f"python -m {_MODULE} --data {data} --out {out} --labeled {labeled} --seeds {seeds}"
+    command += "" if epochs is None else f" --epochs {epochs}"
+    command += "" if asked is None else f" --only {','.join(asked)}"
+    summary = {
+        "models": models,
+        "reported_on": section,
+        "updates": updates,
+        "command": command,
+        "runs": runs,
+    }
     write_json(folder / "ablation/summary.json", summary)
     write_tables(folder / "ablation", models, METRICS)
     table = folder / "ablation/table.md"
-    write_text(table, table.read_text() + _notes(labeled, seeds, section, updates))
+    write_text(
+        table, table.read_text() + _notes(labeled, seeds, section, updates) + f"\nCommand: `{command}`\n"
+    )
     print(table.read_text(), end="")
     return models
 

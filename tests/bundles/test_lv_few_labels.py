@@ -76,7 +76,16 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     so smooth that cross entropy alone decides.
     """
     loss = "{'_target_': 'monai_levelset.losses.WeightedDiceCELoss', 'smooth': 1e12}"
-    settings = ["--labeled_fraction", "0.5", "--max_updates", "6", "--log_interval", "1", "--dataset_dir", data]
+    settings = [
+        "--labeled_fraction",
+        "0.5",
+        "--max_updates",
+        "6",
+        "--log_interval",
+        "1",
+        "--dataset_dir",
+        data,
+    ]
     settings += ["--image_size", "[48, 48]", "--network_def#norm", "instance", "--loss#segmentation", loss]
     # A teacher that is trusted from the first update on is seen in the losses.
     settings += ["--train#trainer#ramp_updates", "0", "--cache_dir", data / "cache"]

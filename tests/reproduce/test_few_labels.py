@@ -213,6 +213,7 @@ def test_an_ablation_of_one_part(data: Path, tmp_path: Path) -> None:
     table = (tmp_path / "ablation/table.md").read_text()
     assert "| - copy-paste | " in table
     assert f"2 labelled patients, {summary['updates']} updates" in table
+    assert table.endswith(" --labeled 2 --seeds 1 --epochs 1 --only no-copy-paste`\n")
 
 
 @pytest.mark.slow
