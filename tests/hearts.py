@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 
 def heart(seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """A small volume of three slices with a cavity, a muscle around it and another cavity beside them."""
+    """A small volume of three slices with a cavity, a muscle around it and another cavity beside them.
+
+    All lies within the middle four fifths of a slice.
+    """
     random = np.random.default_rng(seed)
-    x, y = np.mgrid[:40, :48]
+    x, y = np.mgrid[-5:45, -6:54]
     centre = random.uniform(17, 23), random.uniform(21, 27)
     radius = np.hypot(x - centre[0], y - centre[1])
     label = np.where(radius < 9, 2, 0)

@@ -1,7 +1,7 @@
 """What each part of the few-label training adds, and what those that were left out would have.
 
 python -m monai_levelset.reproduce.few_labels_ablation --data DATA --out OUT --labeled 7 --seeds 2
-python -m monai_levelset.reproduce.few_labels_ablation --data DATA --out OUT --only no-copy-paste,no-ramp
+python -m monai_levelset.reproduce.few_labels_ablation --data DATA --out OUT --only copy-paste,no-ramp
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from monai_levelset.reproduce.targets import Target
 from monai_levelset.reproduce.volumes import length, prepared, rows_over_seeds, scored_section, train_last
 
 _MODULE = "monai_levelset.reproduce.few_labels_ablation"
+_COPY_PASTE = {"_target_": "monai_levelset.transforms.CopyPaste"}
 _MUMFORD_SHAH = {
     "_target_": "monai_levelset.losses.MumfordShahLoss",
     "softmax": True,
@@ -76,9 +77,9 @@ def changes(what: Target, row: Row) -> dict[str, Change]:
         "- attached ventricle": Change(
             "not-attached", {"train#pseudo_label#attached": None}, {"attached_to": []}
         ),
-        "- copy-paste": Change("no-copy-paste", {"train#mix": None}),
         "- pseudo-labels": Change("no-pseudo-labels", {"pseudo_weight": 0.0}),
         "- ramp": Change("no-ramp", {"train#trainer#ramp_updates": 0}),
+        "+ copy-paste": Change("copy-paste", {"train#mix": _COPY_PASTE}),
         "+ curvature": Change("curvature", {"train#pseudo_label#steps": 10}),
         "+ Mumford-Shah loss": Change("mumford-shah", mumford_shah),
         "+ level-set loss": Change("level-set-loss", level_set),

@@ -32,7 +32,8 @@ class SaveProbabilitiesd(MapTransform):
         name_key: entry of the data that names the file; default: the image's file does.
         allow_missing_keys: see MONAI.
 
-    The NIfTI file has axes x, y, z, C and float32 values; slices and pictures have z = 1.
+    The NIfTI file has axes x, y, z, C and float32 values; slices and pictures have z = 1. Where the
+    preprocessing crops, every value is 0.
 
     Example:
         >>> import tempfile

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose
 
 from monai_levelset.data import prepare
 from monai_levelset.metrics import case_metrics
@@ -70,7 +72,7 @@ def test_what_is_kept_is_the_teacher(data: Path, tmp_path: Path) -> None:
 
 
 def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
-    """Each with its share of the labelled and of the unlabelled images, and the same teacher.
+    """Each with its share of the labelled and of the unlabelled images, mixed, and the same teacher.
 
     Batch normalization and Dice are of a process's own share: instances are normalized here, and Dice is made
     so smooth that cross entropy alone decides.
@@ -87,6 +89,7 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
         data,
     ]
     settings += ["--image_size", "[48, 48]", "--network_def#norm", "instance", "--loss#segmentation", loss]
+    settings += ["--train#mix", "{'_target_': 'monai_levelset.transforms.CopyPaste'}"]
     # A teacher that is trusted from the first update on is seen in the losses.
     settings += ["--train#trainer#ramp_updates", "0", "--cache_dir", data / "cache"]
     for processes in (1, 2):
@@ -144,10 +147,33 @@ def test_training_and_inference_agree(overrides: tuple[str, ...]) -> None:
     inference.read_config(
         config_files(LV_BUNDLE, *(f"{name}_inference" for name in overrides), base="inference")
     )
-    for name in ("network_def", "image_size", "classes"):
+    for name in ("network_def", "roi_scale", "image_size", "classes"):
         assert training[name] == inference[name]
     network = inference.get_parsed_content("network_def")
     assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 4, 64, 64)
+
+
+def test_a_network_sees_a_slice_as_it_was_trained_on_it(tmp_path: Path) -> None:
+    """Alone or within its volume; the edge of a slice, which is cropped, comes back as background."""
+    volume = np.random.default_rng(0).normal(100, 30, (50, 40, 3)).astype(np.float32)
+    for name, values in (("slice", volume[..., 1]), ("volume", volume)):
+        nib.save(nib.Nifti1Image(values, np.diag([-1.0, -1.0, 1.0, 1.0])), tmp_path / f"{name}.nii.gz")
+    training, inference = ConfigParser(), ConfigParser()
+    training.read_config(config_files(LV_BUNDLE, "few_labels"))
+    inference.read_config(config_files(LV_BUNDLE, "few_labels_inference", base="inference"))
+    inference["output_dir"] = str(tmp_path / "out")
+    seen = Compose(training.get_parsed_content("preprocessing"))({"image": tmp_path / "slice.nii.gz"})
+    before, after = (inference.get_parsed_content(f"{n}processing") for n in ("pre", "post"))
+    found = before({"image": tmp_path / "volume.nii.gz"})
+    assert found["image"].shape == (1, 112, 112, 3)
+    torch.testing.assert_close(found["image"][..., 1].as_tensor(), seen["image"].as_tensor())
+    scores = torch.zeros(4, *found["image"].shape[1:])
+    scores[3] = 9
+    label = after({**found, "pred": MetaTensor(scores)})["pred"]
+    inside = torch.zeros(50, 40, 3, dtype=torch.bool)
+    inside[5:45, 4:36] = True
+    assert torch.equal(label == 3, inside)
+    assert torch.equal(label == 0, ~inside)
 
 
 def test_the_full_configuration_is_the_field_s(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_all_rows_take_as_many_updates_of_as_many_images(full: bool) -> None:
         30000 if full else budget(what, _stage(plan))
     }
     assert {setting(what, row.stage, "batch_size") for row in plan.values()} == {24 if full else 8}
-    assert setting(what, _stage(plan), "image_size") == ([256, 256] if full else [96, 96])
+    assert setting(what, _stage(plan), "image_size") == ([256, 256] if full else [112, 112])
 
 
 def _stage(plan: dict[str, Any]) -> Any:
@@ -203,17 +203,17 @@ def test_a_training_that_the_ablation_has_not(data: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_an_ablation_of_one_part(data: Path, tmp_path: Path) -> None:
-    ablate(str(data), str(tmp_path), labeled=2, seeds=1, epochs=1, only="no-copy-paste")
+    ablate(str(data), str(tmp_path), labeled=2, seeds=1, epochs=1, only="copy-paste")
     summary = json.loads((tmp_path / "ablation/summary.json").read_text())
-    assert list(summary["models"]) == ["supervised", "all parts", "- level set at inference", "- copy-paste"]
+    assert list(summary["models"]) == ["supervised", "all parts", "- level set at inference", "+ copy-paste"]
     dice = {row: found["dice"]["mean"] for row, found in summary["models"].items()}
     assert len(set(dice.values())) == len(dice)
     trained = {folder.name for folder in (tmp_path / "ablation/1-epochs/runs/seed0").glob("2-*")}
-    assert trained == {"2-supervised", "2-mean-teacher", "2-mean-teacher-no-copy-paste"}
+    assert trained == {"2-supervised", "2-mean-teacher", "2-mean-teacher-copy-paste"}
     table = (tmp_path / "ablation/table.md").read_text()
-    assert "| - copy-paste | " in table
+    assert "| + copy-paste | " in table
     assert f"2 labelled patients, {summary['updates']} updates" in table
-    assert table.endswith(" --labeled 2 --seeds 1 --epochs 1 --only no-copy-paste`\n")
+    assert table.endswith(" --labeled 2 --seeds 1 --epochs 1 --only copy-paste`\n")
 
 
 @pytest.mark.slow
