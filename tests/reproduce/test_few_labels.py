@@ -196,7 +196,7 @@ def test_every_change_of_the_ablation_is_a_configuration_that_can_be_built(tmp_p
 
 
 def test_a_training_that_the_ablation_has_not(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--only mixup: there is no such training, choose from curvature, "):
+    with pytest.raises(ValueError, match="--only mixup: there is no such training, choose from copy-paste, "):
         ablate(str(data), str(tmp_path), labeled=2, only="no-ramp,mixup")
     assert not (tmp_path / "runs").exists()
 
