@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,23 @@ def test_a_network_sees_a_slice_as_it_was_trained_on_it(tmp_path: Path) -> None:
     inside[5:45, 4:36] = True
     assert torch.equal(label == 3, inside)
     assert torch.equal(label == 0, ~inside)
+
+
+def test_no_heart_of_the_training_and_validation_patients_is_cropped(data_root: Path) -> None:
+    """The part of a slice that the network sees was chosen by these; the test patients have no say."""
+    parser = ConfigParser()
+    parser.read_config(config_files(LV_BUNDLE, "few_labels"))
+    acdc = data_root / "lv/acdc"
+    splits = json.loads((acdc / "splits.json").read_text())
+    reach = []
+    for name in splits["train"] + splits["val"]:
+        heart = np.asarray(nib.load(acdc / "labels" / f"{name}.nii.gz").dataobj).any(axis=-1)
+        places = np.argwhere(heart)
+        middle = np.array(heart.shape) / 2
+        outermost = np.maximum(middle - places.min(0), places.max(0) + 1 - middle)
+        reach.append(float((outermost / middle).max()))
+    assert len(reach) == 160
+    assert 0.79 < max(reach) <= parser["roi_scale"]
 
 
 def test_the_full_configuration_is_the_field_s(tmp_path: Path) -> None:
