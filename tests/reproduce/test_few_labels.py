@@ -64,7 +64,7 @@ def test_all_rows_take_as_many_updates_of_as_many_images(full: bool) -> None:
     assert {budget(what, row.stage) for row in plan.values()} == {
         30000 if full else budget(what, _stage(plan))
     }
-    assert {setting(what, row.stage, "batch_size") for row in plan.values()} == {24 if full else 8}
+    assert {setting(what, row.stage, "batch_size") for row in plan.values()} == {24 if full else 4}
     assert setting(what, _stage(plan), "image_size") == ([256, 256] if full else [112, 112])
 
 
