@@ -227,7 +227,7 @@ def test_a_training_in_pieces(data: Path, tmp_path: Path) -> None:
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("update 30/120"):
+            if line.startswith("update 30/225"):
                 process.send_signal(signal.SIGTERM)
     assert process.returncode == 130
     again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
@@ -235,5 +235,5 @@ def test_a_training_in_pieces(data: Path, tmp_path: Path) -> None:
     finished = json.loads((tmp_path / "runs/seed0/2-supervised/finished.json").read_text())
     assert finished["resumed"] is True
     first = next(line for line in again.stderr.splitlines() if line.startswith("update "))
-    assert first.startswith("update 40/120")
+    assert first.startswith("update 40/225")
     assert (tmp_path / "models.png").stat().st_size > 5000
