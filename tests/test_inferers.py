@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.inferers import SimpleInferer
 
-from monai_levelset.inferers import SliceBatchInferer
+from monai_levelset.inferers import QuarterTurnInferer, SliceBatchInferer
 from monai_levelset.networks import ShallowFCN
 
 
@@ -78,3 +79,49 @@ def test_a_stacked_image_is_its_own_neighbour() -> None:
 def test_even_stack() -> None:
     with pytest.raises(ValueError, match="odd"):
         SliceBatchInferer(stack=2)
+
+
+def upwards(x: torch.Tensor) -> torch.Tensor:
+    """Two classes' scores: what is there, and what lies one row below."""
+    return torch.cat([x, x.roll(-1, 2)], 1)
+
+
+def test_quarter_turns_by_hand() -> None:
+    """One pixel of brightness ln 3: turned by the network's turn, its neighbour has 3 of 4."""
+    image = torch.zeros(1, 1, 3, 3)
+    image[..., 1, 1] = torch.tensor(3.0).log()
+    found = QuarterTurnInferer(SimpleInferer(), quarter_turns=[0, 1])(image, upwards).exp()[0, 1]
+    expected = torch.full((3, 3), 0.5)
+    expected[1, 1] = 0.25  # the first class has 3 of 4 in both
+    expected[0, 1] = (0.75 + 0.5) / 2  # above, in the image as it is
+    expected[1, 2] = (0.5 + 0.75) / 2  # to the right, which a turn to the left brings above
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_without_turns_the_probabilities_are_the_networks(network: ShallowFCN) -> None:
+    volume = torch.rand(2, 2, 12, 18, 3)
+    plain = SliceBatchInferer()
+    found = QuarterTurnInferer(plain, quarter_turns=[0])(volume, network)
+    torch.testing.assert_close(found.softmax(1), plain(volume, network).softmax(1))
+
+
+@torch.no_grad()
+def test_all_four_turns_turn_with_the_volume(network: ShallowFCN) -> None:
+    volume = torch.rand(1, 2, 12, 18, 3)
+    infer = QuarterTurnInferer(SliceBatchInferer(slices=2), quarter_turns=[0, 1, 2, 3])
+    turned = infer(volume.rot90(1, (2, 3)), network)
+    torch.testing.assert_close(turned, infer(volume, network).rot90(1, (2, 3)))
+
+
+def test_a_class_that_is_impossible_stays_a_number() -> None:
+    scores = QuarterTurnInferer(SimpleInferer())(
+        torch.full((1, 1, 2, 2), 1e4), lambda x: torch.cat([x, -x], 1)
+    )
+    assert scores.isfinite().all()
+    torch.testing.assert_close(scores.softmax(1)[0, :, 0, 0], torch.tensor([1.0, 0.0]))
+
+
+def test_no_turn_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty: give \\[0\\]"):
+        QuarterTurnInferer(SimpleInferer(), quarter_turns=[])

@@ -20,8 +20,8 @@ from monai_levelset.reproduce.volumes import prepared, rows_over_seeds, scored_s
 
 LABELED = (3, 7)
 PATIENTS = 70
-LEVEL_SET = "supervised + level set"
-PARTS = "mean teacher + level set"
+REFINED = "supervised + turns and level set"
+PARTS = "mean teacher + turns and level set"
 #: Dice of the field with 3, 7 and all 70 patients labelled: supervised U-Net, bidirectional copy-paste.
 FIELD = {3: (0.478, 0.876), 7: (0.794, 0.888)}
 FIELD_ALL = 0.914
@@ -33,7 +33,7 @@ class Row:
 
     Attributes:
         stage: what is trained.
-        refined: whether the scored label maps are those of region competition.
+        refined: whether the scored label maps are averaged over quarter turns and refined by the level set.
     """
 
     stage: Stage
@@ -58,7 +58,7 @@ def rows(labeled: Sequence[int], patients: int) -> dict[str, Row]:
         part = {} if count == patients else {"labeled_fraction": count / patients}
         supervised = Stage(f"{count}-supervised", "few_labels_supervised", settings=part)
         found[f"{count} supervised"] = Row(supervised)
-        found[f"{count} {LEVEL_SET}"] = Row(supervised, refined=True)
+        found[f"{count} {REFINED}"] = Row(supervised, refined=True)
         if count < patients:
             found[f"{count} {PARTS}"] = Row(Stage(f"{count}-mean-teacher", "", settings=part), refined=True)
     return found
@@ -126,7 +126,7 @@ def reproduce_few_labels(
 
 def _draw(data: Path, section: str, plan: Mapping[str, Row], out: Path, run: Mapping[str, Any]) -> None:
     """`models.png`: the last number of labels without and with unlabelled images, and all labels."""
-    names = [name for name in plan if not name.endswith(LEVEL_SET)][-3:]
+    names = [name for name in plan if not name.endswith(REFINED)][-3:]
     folders = {
         name: predictions(out / run["folder"] / plan[name].stage.name, section, refined=plan[name].refined)
         for name in names

@@ -47,13 +47,11 @@ class Change:
         stage: its training's name; '' is that of all parts.
         training: entries of the training's configuration.
         inference: entries of the inference's.
-        refined: whether intensities compete for the voxels at inference.
     """
 
     stage: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     inference: Mapping[str, Any] = field(default_factory=dict)
-    refined: bool = True
 
 
 def changes(what: Target, row: Row) -> dict[str, Change]:
@@ -67,12 +65,13 @@ def changes(what: Target, row: Row) -> dict[str, Change]:
     distances = {"network_def": with_distances, "loss#distance": _DISTANCE, "loss#distance_weight": 0.3}
     mumford_shah = {"loss#mumford_shah": _MUMFORD_SHAH, "loss#mumford_shah_weight": 0.02}
     level_set = {"loss#level_set": _LEVEL_SET, "loss#level_set_weight": 0.5}
-    plain = {"train#pseudo_label": None}
+    plain, unrefined = {"train#pseudo_label": None}, {"intensity_weight": 0}
     return {
         "all parts": Change(),
-        "- level set at inference": Change(refined=False),
+        "- quarter turns at inference": Change(inference={"quarter_turns": [0]}),
+        "- level set at inference": Change(inference=unrefined),
         "- level set of the pseudo-labels": Change("plain-labels", plain),
-        "- both level sets": Change("plain-labels", plain, refined=False),
+        "- both level sets": Change("plain-labels", plain, unrefined),
         "- nested ventricle": Change("not-nested", {"train#pseudo_label#inside": None}),
         "- attached ventricle": Change(
             "not-attached", {"train#pseudo_label#attached": None}, {"attached_to": []}
@@ -184,7 +183,7 @@ def _run_seed(
             stage = replace(stage, name=f"{stage.name}-{change.stage}", settings=changed)
         train_last(what, stage, folder, data=data, seed=seed, epochs=epochs, settings={})
         found[name] = scores(
-            what, data, section, folder / stage.name, refined=change.refined, settings=change.inference
+            what, data, section, folder / stage.name, refined=True, settings=change.inference
         )
         print(seed, name, sum(case["dice"] for case in found[name]) / len(found[name]), flush=True)
     return {"seed": seed, "rows": found}

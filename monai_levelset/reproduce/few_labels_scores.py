@@ -18,6 +18,7 @@ from monai_levelset.reproduce.stages import read_json
 from monai_levelset.reproduce.targets import Target, config_files
 
 STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
+PLAIN = {"intensity_weight": 0, "quarter_turns": [0]}
 METRICS = ("dice", "iou", "hd95", "asd", "dice_rv", "dice_myo", "dice_lv", "missed")
 
 
@@ -39,8 +40,9 @@ def scores(
         data: folder of the data list.
         section: of it.
         folder: of the weights, `model.pt`; keeps the predictions and `scores-SECTION.json`.
-        refined: whether intensities compete for the voxels, the right ventricle touches the muscle and the
-            largest components are kept; else each voxel has the network's most probable class.
+        refined: whether the network's probabilities are averaged over quarter turns, intensities compete for
+            the voxels, the right ventricle touches the muscle and the largest components are kept; else each
+            voxel has the network's most probable class.
         settings: further entries of the inference's configuration.
 
     Returns:
@@ -60,7 +62,7 @@ def scores(
     configuration = [
         Path(file).read_text() for file in config_files(target.folder, *overrides, base="inference")
     ]
-    changed = {**(settings or {}), **({} if refined else {"intensity_weight": 0})}
+    changed = {**(settings or {}), **({} if refined else PLAIN)}
     key = [[str(item["id"]), str(item["image"])] for item in items]
     setup = "".join([*configuration, json.dumps(changed, sort_keys=True)])
     key.append([str(weights.stat().st_mtime_ns), sha256(setup.encode()).hexdigest()])
