@@ -87,7 +87,7 @@ def upwards(x: torch.Tensor) -> torch.Tensor:
 
 
 def test_quarter_turns_by_hand() -> None:
-    """One pixel of brightness ln 3: turned by the network's turn, its neighbour has 3 of 4."""
+    """A pixel of brightness ln 3 gives the one above it 3 of 4; by the turn, the one to its right, too."""
     image = torch.zeros(1, 1, 3, 3)
     image[..., 1, 1] = torch.tensor(3.0).log()
     found = QuarterTurnInferer(SimpleInferer(), quarter_turns=[0, 1])(image, upwards).exp()[0, 1]
